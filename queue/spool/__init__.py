@@ -1,0 +1,1 @@
+"""The spool: files for the objects, one SQLite database for what is known about them."""

@@ -1,0 +1,117 @@
+"""The words of the spool: states, and the rows as the stages see them."""
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class InstanceState(enum.StrEnum):
+    RECEIVED = "received"  #: durable here; prepare has not decided yet
+    READY = "ready"  #: decided: its renditions and deliveries exist
+    RETIRED = "retired"  #: delivered as firmly as asked; the bytes may be gone, the hash stays
+    HELD = "held"  #: waits for a person; `reason` says for what
+    WITHDRAWN = "withdrawn"  #: a person took it back; in the trash for its days
+    MERGED = "merged"  #: a re-send that added nothing; `detail` names the instance kept
+
+
+class DeliveryState(enum.StrEnum):
+    QUEUED = "queued"  #: may be sent once `not_before` has passed
+    SENT = "sent"  #: the archive answered success; not yet safe to forget
+    CONFIRMED = "confirmed"  #: the archive has it: committed, found or read back
+    HELD = "held"  #: waits for a person; the last error says for what
+    CANCELLED = "cancelled"  #: a person does not want it there
+
+
+class Role(enum.StrEnum):
+    RECEIVED = "received"  #: the bytes as they came; never overwritten
+    COMPRESSED = "compressed"  #: JPEG 2000, proved equal to what came
+    FALLBACK = "fallback"  #: re-encoded for an archive that refuses the others, proved
+    CORRECTED = "corrected"  #: other patient or study, by a person's decision
+    DEIDENTIFIED = "deidentified"  #: under a new UID
+
+
+class Priority(enum.IntEnum):
+    """Lower goes first; an index seeks one after the other."""
+
+    STAT = 0
+    NORMAL = 5
+    BACKLOG = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Who brought an object, and what the carrier said it is."""
+
+    sop_class_uid: str  #: (0008,0016), from the command or the file meta
+    sop_instance_uid: str  #: (0008,0018)
+    transfer_syntax_uid: str  #: (0002,0010)
+    door: str  #: `ae:US1`, `folder:export`, `import`
+    peer_address: str = ""
+    station: str = ""
+    priority: Priority = Priority.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A durable Part 10 file of ours, and where its data set lies."""
+
+    name: str  #: below `spool/blobs`: day / name
+    path: Path
+    dataset_offset: int
+    dataset_bytes: int
+    sha256: str  #: of the data set's bytes, hexadecimal
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One set of bytes of an instance; `id` is 0 until its row is written."""
+
+    role: Role
+    sop_instance_uid: str  #: its own: what we make lossy gets another
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    blob: Blob
+    made_from: int = 0  #: rendition id, 0 for what was received
+    recipe: str = ""  #: what made it, for the history
+    proved: bool = False  #: decoded and compared with what it was made from
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An instance under a claim."""
+
+    id: int
+    arrival: Arrival
+    received_at: float  #: UTC, seconds since 1970
+    attempts: int  #: claims so far, this one included
+    waived: frozenset[str]  #: reasons for holding that a person has set aside
+    received: Rendition
+    lease: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery under a claim: one rendition, frozen, for one destination."""
+
+    id: int
+    instance_id: int
+    destination: str
+    round: int
+    attempts: int  #: claims so far, this one included
+    refusals: int  #: how often the archive refused this very object
+    rendition: Rendition
+    lease: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """All that prepare puts down about one instance, in one transaction."""
+
+    study_instance_uid: str  #: (0020,000D)
+    series_instance_uid: str  #: (0020,000E)
+    station: str = ""
+    renditions: tuple[Rendition, ...] = ()  #: new ones; the received one is there already
+    destinations: tuple[str, ...] = ()
+    sends: int = -1  #: index in `renditions` of the one to send; -1 the received one
+    notes: tuple[tuple[str, str], ...] = field(default=())  #: (what, detail) for the history

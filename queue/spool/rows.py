@@ -1,0 +1,115 @@
+"""rows: what the parts of the store share: leases, the history's pen, rows as models."""
+
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from spool.blobs import Blobs
+from spool.clock import Clock
+from spool.errors import LostClaim
+from spool.model import Blob, Rendition, Role
+
+#: How long a stage may work on one item before another may take it, seconds.
+LEASE_S = 900.0
+
+RENDITION_COLUMNS = (
+    "r.id AS r_id, r.role AS r_role, r.sop_instance_uid AS r_sop_instance_uid,"
+    " r.sop_class_uid AS r_sop_class_uid, r.transfer_syntax_uid AS r_transfer_syntax_uid,"
+    " r.blob AS r_blob, r.dataset_offset AS r_dataset_offset, r.bytes AS r_bytes,"
+    " r.sha256 AS r_sha256, r.made_from AS r_made_from, r.recipe AS r_recipe,"
+    " r.proved AS r_proved"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim's mark: it ends at `until` of this boot, or with the boot."""
+
+    token: str
+    until: float
+
+
+class Leases:
+    """Makes leases, and says which have ended: those of another boot, or past their time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def new(self) -> Lease:
+        token = f"{self.clock.boot_id}/{secrets.token_hex(8)}"
+        return Lease(token, self.clock.boottime() + LEASE_S)
+
+    def values(self) -> dict[str, Any]:
+        """Return what `FREE` needs."""
+        return {"boot": f"{self.clock.boot_id}/*", "up": self.clock.boottime()}
+
+
+#: SQL: nobody works on this row.
+FREE = "(lease = '' OR lease NOT GLOB :boot OR lease_until <= :up)"
+
+
+def must_be_one(cursor: sqlite3.Cursor, what: str) -> None:
+    """Raise `LostClaim` unless the guarded UPDATE met exactly its row."""
+    if cursor.rowcount != 1:
+        raise LostClaim(what)
+
+
+def note(
+    db: sqlite3.Connection,
+    at: float,
+    who: str,
+    what: str,
+    detail: str = "",
+    *,
+    instance_id: int | None = None,
+    delivery_id: int | None = None,
+) -> None:
+    """Append to the history: keys and UIDs only, nothing of the patient."""
+    db.execute(
+        "INSERT INTO history (at, instance_id, delivery_id, who, what, detail)"
+        " VALUES (?,?,?,?,?,?)",
+        (at, instance_id, delivery_id, who, what, detail),
+    )
+
+
+def rendition_of(row: sqlite3.Row, blobs: Blobs) -> Rendition:
+    """Return the rendition in a row that was selected with `RENDITION_COLUMNS`."""
+    name = row["r_blob"]
+    blob = Blob(name, blobs.path(name), row["r_dataset_offset"], row["r_bytes"], row["r_sha256"])
+    return Rendition(
+        Role(row["r_role"]),
+        row["r_sop_instance_uid"],
+        row["r_sop_class_uid"],
+        row["r_transfer_syntax_uid"],
+        blob,
+        row["r_made_from"] or 0,
+        row["r_recipe"],
+        bool(row["r_proved"]),
+        row["r_id"],
+    )
+
+
+def insert_rendition(db: sqlite3.Connection, instance_id: int, one: Rendition, at: float) -> int:
+    """Write the row of a durable blob and return its id."""
+    cursor = db.execute(
+        "INSERT INTO rendition (instance_id, role, sop_instance_uid, sop_class_uid,"
+        " transfer_syntax_uid, blob, dataset_offset, bytes, sha256, made_from, recipe, proved,"
+        " made_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            instance_id,
+            one.role,
+            one.sop_instance_uid,
+            one.sop_class_uid,
+            one.transfer_syntax_uid,
+            one.blob.name,
+            one.blob.dataset_offset,
+            one.blob.dataset_bytes,
+            one.blob.sha256,
+            one.made_from or None,
+            one.recipe,
+            one.proved,
+            at,
+        ),
+    )
+    return int(cursor.lastrowid or 0)

@@ -1,0 +1,88 @@
+"""store: one state folder, opened. The face of the spool for everything above it."""
+
+from pathlib import Path
+
+from spool import doorbell, migrations
+from spool.blobs import Blobs
+from spool.breakers import Breakers
+from spool.clock import Clock
+from spool.counting import Counting
+from spool.database import Database
+from spool.deciding import Deciding
+from spool.delivering import Delivering
+from spool.doorbell import Doorbell
+from spool.lock import Lock, is_held
+from spool.preparing import Preparing
+from spool.receiving import Receiving
+from spool.rows import Leases
+
+
+class NotMigrated(Exception):
+    """The database lacks the scripts `args[0]` of this version; `gateway migrate` runs them."""
+
+
+class Spool:
+    """The spool in `state_dir`; sockets and locks lie in `run_dir`.
+
+    `receiving`, `preparing`, `delivering`, `breakers`, `deciding` and `counting` are its doors.
+    It may be opened by many processes and used by many threads at once.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        run_dir: Path,
+        *,
+        reserve_bytes: int = 0,
+        clock: Clock | None = None,
+    ) -> None:
+        self.state_dir, self.run_dir = state_dir, run_dir
+        self.clock = clock or Clock()
+        self.blobs = Blobs(state_dir / "spool", reserve_bytes=reserve_bytes)
+        self.database = Database(state_dir / "db" / "spool.db")
+        leases = Leases(self.clock)
+        self.receiving = Receiving(self.database, self.blobs, self.clock)
+        self.preparing = Preparing(self.database, self.blobs, self.clock, leases)
+        self.delivering = Delivering(self.database, self.blobs, self.clock, leases)
+        self.breakers = Breakers(self.database, self.clock)
+        self.deciding = Deciding(self.database, self.clock)
+        self.counting = Counting(self.database, self.clock)
+
+    def migrate(self) -> list[str]:
+        """Bring the schema up to date and return the names of the scripts that ran."""
+        return migrations.migrate(self.database)
+
+    def must_be_migrated(self) -> None:
+        """Raise `NotMigrated` unless every script of this version has run."""
+        if names := migrations.pending(self.database):
+            raise NotMigrated(", ".join(names))
+
+    def lock(self, name: str) -> Lock:
+        """Return the lock `name` of this state folder, or raise `FolderBusy`."""
+        return Lock(self._lock_path(name))
+
+    def is_running(self, name: str) -> bool:
+        """Tell whether some process holds the lock `name`."""
+        return is_held(self._lock_path(name))
+
+    def doorbell(self, name: str) -> Doorbell:
+        """Return the bell that the stage `name` waits on."""
+        return Doorbell(self.run_dir, name)
+
+    def ring(self, name: str) -> None:
+        """Wake the stage `name`, if it is there."""
+        if self.run_dir.is_dir():
+            doorbell.ring(self.run_dir, name)
+
+    def orphans(self) -> list[str]:
+        """Return the names of blobs that no row names. Nobody was promised them."""
+        on_disk = list(self.blobs.names())  # before the rows: a blob is older than its row
+        known = self.counting.blob_names()
+        return [name for name in on_disk if name not in known]
+
+    def close(self) -> None:
+        self.database.close()
+
+    def _lock_path(self, name: str) -> Path:
+        # In the state folder, not in the run directory: two run directories must not share it.
+        return self.state_dir / "db" / f"{name}.lock"
