@@ -61,16 +61,20 @@ class Preparing:
             )
         )
 
-    def others(self, instance: Instance) -> list[tuple[int, str, str, str]]:
-        """Return (id, sha256, syntax, state) of what came before under the same UID."""
+    def others(self, instance: Instance) -> list[tuple[int, str, str]]:
+        """Return (id, sha256, transfer syntax) of what came before under the same UID.
+
+        What prepare found broken does not count: a whole one may come after it.
+        """
         rows = self._database.read(
-            "SELECT i.id, r.sha256, r.transfer_syntax_uid, i.state FROM rendition r"
+            "SELECT i.id, r.sha256, r.transfer_syntax_uid FROM rendition r"
             " JOIN instance i ON i.id = r.instance_id"
             " WHERE r.sop_instance_uid = ? AND r.role = 'received' AND i.id < ?"
-            " AND i.state <> 'merged' ORDER BY i.id",
+            " AND i.state <> 'merged' AND NOT (i.state = 'held' AND i.reason IN"
+            " ('structure', 'uid-mismatch', 'no-sop-instance-uid')) ORDER BY i.id",
             (instance.arrival.sop_instance_uid, instance.id),
         )
-        return [(row[0], row[1], row[2], row[3]) for row in rows]
+        return [(row[0], row[1], row[2]) for row in rows]
 
     def ready(self, instance: Instance, decision: Decision) -> None:
         """Put down renditions and deliveries, and move the instance to `ready`.

@@ -1,0 +1,79 @@
+"""What a configuration asks for that this version does not do: `check` says it, nothing fails.
+
+Takes      accepted Settings
+Gives      one Notice a setting, in the order of the file
+Holds      nothing; a stage that gets built takes its line out of here
+"""
+
+from collections.abc import Iterator
+
+from gateway.config.model import Settings
+from gateway.config.problems import Notice
+from gateway.language import _
+
+
+def not_built_yet(settings: Settings) -> list[Notice]:
+    """Return what is configured but not built, each with what happens instead."""
+    return [
+        *_doors(settings),
+        *_sources(settings),
+        *_destinations(settings),
+        *_routes(settings),
+        *_compression(settings),
+        *_keeping(settings),
+    ]
+
+
+def _doors(settings: Settings) -> Iterator[Notice]:
+    for nth, one in enumerate(settings.listen, 1):
+        if one.kind != "dicom":
+            text = _('kind = "{kind}" is not built yet: this door stays closed.')
+            yield Notice("listen-not-built", f"listen[{nth}].kind", text.format(kind=one.kind))
+    for nth, _camera in enumerate(settings.camera, 1):
+        text = _("Cameras are not built yet: nothing is captured.")
+        yield Notice("camera-not-built", f"camera[{nth}]", text)
+    for nth, _trigger in enumerate(settings.trigger, 1):
+        text = _("Triggers are not built yet: a press does nothing.")
+        yield Notice("trigger-not-built", f"trigger[{nth}]", text)
+
+
+def _sources(settings: Settings) -> Iterator[Notice]:
+    for nth, one in enumerate(settings.source, 1):
+        if one.on_conflict != "hold":
+            text = _('Only "hold" is built yet: what is in conflict waits for a person.')
+            yield Notice("conflict-not-built", f"source[{nth}].on_conflict", text)
+
+
+def _destinations(settings: Settings) -> Iterator[Notice]:
+    for nth, one in enumerate(settings.destination, 1):
+        place = f"destination[{nth}]"
+        if one.kind != "dicom":
+            text = _('kind = "{kind}" is not built yet: images for it wait here.')
+            yield Notice("destination-not-built", f"{place}.kind", text.format(kind=one.kind))
+        if one.confirm != "none":
+            text = _("Confirmation is not built yet: a delivery ends as sent, not as confirmed.")
+            yield Notice("confirm-not-built", f"{place}.confirm", text)
+        if one.default:
+            text = _("Routes are not built yet: every image goes to every destination.")
+            yield Notice("route-not-built", f"{place}.default", text)
+
+
+def _routes(settings: Settings) -> Iterator[Notice]:
+    for nth, _route in enumerate(settings.route, 1):
+        text = _("Routes are not built yet: every image goes to every destination.")
+        yield Notice("route-not-built", f"route[{nth}]", text)
+
+
+def _compression(settings: Settings) -> Iterator[Notice]:
+    if settings.compress.transfer_syntax not in ("jpeg2000-lossless", "none"):
+        text = _("This compression is not built yet: images are forwarded as received.")
+        yield Notice("compress-not-built", "compress.transfer_syntax", text)
+
+
+def _keeping(settings: Settings) -> Iterator[Notice]:
+    if "retain" in settings.given:
+        text = _("Retiring is not built yet: images stay here until the disk is full.")
+        yield Notice("retain-not-built", "retain", text)
+    if "console" in settings.given:
+        text = _("The web console is not built yet: nothing listens there.")
+        yield Notice("console-not-built", "console", text)

@@ -1,0 +1,1 @@
+"""Where objects go, one file a kind."""

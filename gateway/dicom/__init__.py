@@ -1,0 +1,1 @@
+"""DICOM itself: upper layer, commands, status table, data set walk and re-encoding."""

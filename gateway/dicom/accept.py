@@ -1,0 +1,259 @@
+"""accept: one association that a peer opened, from its request to its end.
+
+Takes      a connected socket, the services answered here, and the terms
+Gives      each message to the service that takes its SOP Class; each gets one answer
+Holds      nothing: what was not answered was not kept
+Repeats    a peer that got no answer sends again
+
+A data set is handed on fragment by fragment, never gathered.  A peer that breaks the protocol is
+aborted with the standard's reason and told about in one event.
+
+References: PS3.8 9.2 (state machine, as far as an acceptor sees it), 9.3, E.2; PS3.7 9.3.
+"""
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.dicom import command, pdu
+from gateway.dicom.pdu import Broken
+from gateway.dicom.service import NOBODY, Ended, Message, Peer, Reply, Service, Sink, Terms
+from gateway.dicom.status import SOP_CLASS_NOT_SUPPORTED, UNRECOGNIZED_OPERATION
+from gateway.dicom.wire import Wire
+
+
+class _Refused:
+    """A sink that reads a refused data set to its end, so that the answer can be heard."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    def write(self, piece: memoryview) -> None: ...
+
+    def finish(self) -> Reply:
+        return self._reply
+
+    def drop(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Pending:
+    """The message that is being read."""
+
+    context: int
+    request: command.Command
+    sink: Sink
+
+
+class Stopped(Exception):
+    """This side ends the association: the stage stops."""
+
+
+@dataclass(slots=True, eq=False)
+class Association:
+    """Serves one peer in `run`; `stop` may be called from another thread."""
+
+    wire: Wire
+    address: str
+    services: Sequence[Service]
+    terms: Terms
+    _peer: Peer = NOBODY
+    _contexts: dict[int, tuple[str, str]] = field(default_factory=dict)
+    _command: bytearray = field(default_factory=bytearray)
+    _pending: _Pending | None = None
+    _stopping: bool = False
+    _messages: int = 0
+
+    def run(self) -> Ended:
+        """Serve until the association ends, and say how it did."""
+        try:
+            how, detail = self._serve()
+        except Broken as fault:
+            self._abort(fault.reason)
+            how, detail = "broken", fault.what
+        except TimeoutError as fault:
+            self._abort(pdu.NO_REASON)
+            how, detail = "timeout", str(fault)
+        except Stopped:
+            self._abort(pdu.NO_REASON)
+            how, detail = "stopped", ""
+        except OSError as fault:
+            how, detail = self._lost(fault)
+        finally:
+            if self._pending:
+                self._pending.sink.drop()
+            self.wire.close()
+        return Ended(self._peer, how, detail, self._messages)
+
+    def stop(self, *, now: bool = False) -> None:
+        """End after the message that is being read, if any; `now` does not wait for it."""
+        self._stopping = True
+        idle = self._pending is None and not self._command
+        if idle or now:
+            with contextlib.suppress(OSError):
+                self.wire.socket.shutdown(socket.SHUT_RD)
+
+    def _lost(self, fault: OSError) -> tuple[str, str]:
+        if not self._stopping:
+            return "closed", str(fault)
+        self._abort(pdu.NO_REASON)
+        return "stopped", ""
+
+    def _serve(self) -> tuple[str, str]:
+        rejection = self._accept()
+        if rejection:
+            return "rejected", f"result {rejection.result} reason {rejection.reason}"
+        while True:
+            kind, length = self.wire.head()
+            if kind == pdu.P_DATA:
+                self._p_data(length)
+            elif kind == pdu.RELEASE_RQ:
+                self.wire.send(pdu.RELEASE_RP, bytes(4))
+                return "released", ""
+            elif kind == pdu.ABORT:
+                return "aborted-by-peer", ""
+            else:
+                known = pdu.ASSOCIATE_RQ <= kind <= pdu.ABORT
+                raise Broken(
+                    pdu.UNEXPECTED if known else pdu.UNRECOGNIZED, f"PDU type {kind} out of turn"
+                )
+
+    def _accept(self) -> pdu.Rejection | None:
+        self.wire.patience(self.terms.request_s)
+        self.wire.deadline = time.monotonic() + self.terms.request_s
+        body = self._request_body()
+        request = pdu.decode_request(body)
+        self._peer = Peer(
+            self.address,
+            pdu.ae_text(request.calling_ae),
+            pdu.ae_text(request.called_ae),
+            request.implementation,
+        )
+        if rejection := self.terms.may_enter(request):
+            self.wire.send(pdu.ASSOCIATE_RJ, pdu.encode_rejection(rejection))
+            return rejection
+        self.wire.deadline = 0.0
+        self.wire.patience(self.terms.idle_s)
+        answers = tuple(self._answer(one) for one in request.proposals)
+        acceptance = pdu.Acceptance(answers, self.terms.max_pdu_bytes)
+        self.wire.send(pdu.ASSOCIATE_AC, pdu.encode_acceptance(body, acceptance))
+        return None
+
+    def _request_body(self) -> bytes:
+        kind, length = self.wire.head()
+        if kind != pdu.ASSOCIATE_RQ:
+            known = pdu.ASSOCIATE_RQ < kind <= pdu.ABORT
+            raise Broken(
+                pdu.UNEXPECTED if known else pdu.UNRECOGNIZED, "no association was asked for"
+            )
+        if length > pdu.REQUEST_BYTES_MOST:
+            raise Broken(pdu.INVALID_VALUE, f"an association request of {length} bytes")
+        return bytes(self.wire.exactly(length))
+
+    def _answer(self, one: pdu.Proposal) -> pdu.Answer:
+        nothing = one.transfer_syntaxes[0] if one.transfer_syntaxes else "1.2.840.10008.1.2"
+        for service in self.services:
+            syntax = service.choose(one.abstract_syntax, one.transfer_syntaxes)
+            if syntax:
+                self._contexts[one.id] = (one.abstract_syntax, syntax)
+                return pdu.Answer(one.id, pdu.ACCEPTANCE, syntax)
+            if syntax == "":
+                return pdu.Answer(one.id, pdu.TRANSFER_SYNTAXES_REFUSED, nothing)
+        return pdu.Answer(one.id, pdu.ABSTRACT_SYNTAX_REFUSED, nothing)
+
+    def _p_data(self, length: int) -> None:
+        if length > self.terms.max_pdu_bytes:
+            raise Broken(pdu.INVALID_VALUE, f"a PDU of {length} bytes, more than was agreed")
+        while length:
+            if length < 6:
+                raise Broken(pdu.INVALID_VALUE, "a presentation data value is cut short")
+            size, context, control = struct.unpack(">IBB", self.wire.exactly(6))
+            if size < 2 or size + 4 > length or context not in self._contexts:
+                raise Broken(pdu.INVALID_VALUE, "a presentation data value of no context")
+            length -= size + 4
+            part = self._command_part if control & pdu.COMMAND else self._data_part
+            part(context, size - 2, last=bool(control & pdu.LAST))
+
+    def _command_part(self, context: int, size: int, *, last: bool) -> None:
+        if self._pending or len(self._command) + size > command.COMMAND_BYTES_MOST:
+            raise Broken(pdu.UNEXPECTED, "a command set out of turn, or without an end")
+        if self._stopping:
+            raise Stopped
+        self._command += self.wire.exactly(size)
+        if last:
+            request = command.decode(bytes(self._command))
+            self._begin(context, request)
+            self._command.clear()
+
+    def _begin(self, context: int, request: command.Command) -> None:
+        operation = command.number(request, command.COMMAND_FIELD)
+        data_follows = command.number(request, command.DATA_SET_TYPE) != command.NO_DATA_SET
+        if operation == command.C_CANCEL_RQ:
+            return
+        command.number(request, command.MESSAGE_ID)
+        sink = self._open(context, request)
+        self._pending = _Pending(context, request, sink)
+        if not data_follows:
+            self._finish(self._pending)
+
+    def _open(self, context: int, request: command.Command) -> Sink:
+        sop_class_uid, syntax = self._contexts[context]
+        message = Message(self._peer, sop_class_uid, syntax, request)
+        named = command.text(request, command.AFFECTED_SOP_CLASS_UID)
+        if named != sop_class_uid:
+            comment = "SOP Class is not that of the presentation context"
+            return _Refused(Reply(SOP_CLASS_NOT_SUPPORTED, comment))
+        for service in self.services:
+            if service.choose(sop_class_uid, [syntax]) is not None:
+                opened = service.open(message)
+                return _Refused(opened) if isinstance(opened, Reply) else opened or _NO_OPERATION
+        return _NO_OPERATION
+
+    def _data_part(self, context: int, size: int, *, last: bool) -> None:
+        if not self._pending or context != self._pending.context:
+            raise Broken(pdu.UNEXPECTED, "a data set without its command")
+        pending = self._pending
+        while size:
+            piece = self.wire.some(size)
+            size -= len(piece)
+            pending.sink.write(piece)
+        if last:
+            self._finish(pending)
+
+    def _finish(self, pending: _Pending) -> None:
+        reply = pending.sink.finish()
+        self._pending = None
+        self._messages += 1
+        body = _response(pending.request, reply)
+        head = struct.pack(">IBB", len(body) + 2, pending.context, pdu.COMMAND | pdu.LAST)
+        self.wire.send(pdu.P_DATA, head, body)
+        if self._stopping:
+            raise Stopped
+
+    def _abort(self, reason: int) -> None:
+        # Source 2: the service provider (PS3.8 9.3.8). A peer that is gone cannot hear it.
+        with contextlib.suppress(OSError):
+            self.wire.patience(2)
+            self.wire.send(pdu.ABORT, bytes([0, 0, 2, reason]))
+
+
+_NO_OPERATION = _Refused(Reply(UNRECOGNIZED_OPERATION, "no such operation here"))
+
+
+def _response(request: command.Command, reply: Reply) -> bytes:
+    """Return the response command set (PS3.7 9.3.1.2, 9.3.5.2)."""
+    values: dict[int, int | str] = {
+        command.COMMAND_FIELD: command.number(request, command.COMMAND_FIELD) | command.RESPONSE,
+        command.RESPONDED_MESSAGE_ID: command.number(request, command.MESSAGE_ID),
+        command.DATA_SET_TYPE: command.NO_DATA_SET,
+        command.STATUS: reply.status,
+    }
+    for element in (command.AFFECTED_SOP_CLASS_UID, command.AFFECTED_SOP_INSTANCE_UID):
+        if element in request:
+            values[element] = command.text(request, element)
+    if reply.comment:
+        values[command.ERROR_COMMENT] = reply.comment[:64]
+    return command.encode(values)

@@ -1,0 +1,220 @@
+"""operate: what a person may ask and do, as data; the verbs and later the console show it.
+
+Takes      the settings and the spool
+Gives      plain dictionaries with stable keys and codes, fit for JSON
+Holds      nothing; works while nothing runs
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway import __version__
+from gateway.config.model import Destination, Settings
+from gateway.dicom.request import AssociationFailed, Called, associate
+from gateway.reasons import explain
+from spool.breakers import Breaker
+from spool.counting import Filter
+from spool.room import measure
+from spool.store import Spool
+
+PROCESS_LOCKS = ("receive", "watch", "prepare", "forward")
+RATE_S = 86400.0
+
+
+class UnknownItem(Exception):
+    """No instance has the key `args[0]`."""
+
+
+class UnknownDestination(Exception):
+    """The configuration has no destination `args[0]`."""
+
+
+def status(settings: Settings, spool: Spool) -> dict[str, Any]:
+    """Return counts by state, room, breakers and what runs; see the design's contract."""
+    counted, breakers = spool.counting.deliveries(), spool.breakers.all()
+    names = [*(one.name for one in settings.destination), *counted]
+    nothing = {"queued": 0, "sent": 0, "confirmed": 0, "held": 0, "cancelled": 0}
+    return {
+        "name": settings.gateway.name,
+        "version": __version__,
+        "running": [name for name in PROCESS_LOCKS if spool.is_running(name)],
+        "instances": spool.counting.instances(),
+        "deliveries": {name: nothing | counted.get(name, {}) for name in dict.fromkeys(names)},
+        "disk": _disk(settings, spool),
+        "destinations": {
+            name: _destination(breakers.get(name, Breaker()), spool)
+            for name in dict.fromkeys(names)
+        },
+    }
+
+
+def find(spool: Spool, wanted: Filter) -> list[dict[str, Any]]:
+    """Return the instances that match, as the queue verbs and the console show them."""
+    return [_item(one, spool) for one in spool.counting.find(wanted)]
+
+
+def show(spool: Spool, key: str) -> list[dict[str, Any]]:
+    """Return what has this id or SOP Instance UID, with its history.
+
+    Raises
+    ------
+    UnknownItem
+    """
+    found = spool.counting.show(key)
+    if not found:
+        raise UnknownItem(key)
+    return [
+        _item(one, spool) | {"history": [_line(line) for line in one["history"]]} for one in found
+    ]
+
+
+def decide(spool: Spool, what: str, key: str, who: str, *, destination: str = "") -> list[int]:
+    """Hold, release or retry (`what`) what has this key; return the ids that it met.
+
+    Raises
+    ------
+    UnknownItem
+    WrongState
+        Nothing of it is in a state that allows this.
+    """
+    found = spool.counting.show(key)
+    if not found:
+        raise UnknownItem(key)
+    for one in found:
+        getattr(spool.deciding, what)(one["id"], who, destination=destination)
+    spool.ring("prepare")
+    for name in {delivery["destination"] for one in found for delivery in one["deliveries"]}:
+        spool.ring(f"forward@{name}")
+    return [one["id"] for one in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Echoed:
+    """What a C-ECHO found out."""
+
+    destination: str
+    code: str  #: "" when the archive answered success
+    detail: str
+    milliseconds: float
+
+
+def echo(settings: Settings, name: str) -> Echoed:
+    """Ask the destination whether it is there.
+
+    Raises
+    ------
+    UnknownDestination
+    """
+    destination = next((one for one in settings.destination if one.name == name), None)
+    if destination is None:
+        raise UnknownDestination(name)
+    begin = time.monotonic()
+    code, detail = _ask(destination, settings.gateway.ae_title)
+    return Echoed(name, code, detail, round((time.monotonic() - begin) * 1000, 1))
+
+
+def health(spool: Spool) -> dict[str, Any]:
+    """Return what `check` says of the spool: the database's integrity, and blobs without a row."""
+    return {"integrity": spool.counting.integrity(), "blobs_without_row": spool.orphans()}
+
+
+def error_of(code: str, detail: str = "") -> dict[str, str]:
+    """Return a stable code with what it means, in the chosen language."""
+    known, _, status_text = code.partition("status-")
+    if status_text:
+        return {"code": code, "text": explain("status", status=status_text, meaning=detail)}
+    return {"code": code, "text": explain(known, detail=detail)}
+
+
+def _ask(destination: Destination, calling_ae: str) -> tuple[str, str]:
+    called = Called(
+        destination.host or "",
+        destination.port or 0,
+        destination.ae_title or "",
+        destination.calling_ae_title or calling_ae,
+        destination.connect_s,
+        destination.answer_s,
+    )
+    try:
+        archive = associate(called, ())
+    except AssociationFailed as fault:
+        return fault.code, fault.detail
+    try:
+        answer = archive.echo()
+    except AssociationFailed as fault:
+        return fault.code, fault.detail
+    finally:
+        archive.release()
+    return ("", "") if answer.status == 0 else (f"status-{answer.status:04X}", answer.comment)
+
+
+def _disk(settings: Settings, spool: Spool) -> dict[str, Any]:
+    room = measure(
+        spool.state_dir,
+        warn_bytes=settings.room.warn_bytes,
+        reserve_bytes=settings.room.reserve_bytes,
+    )
+    per_hour = spool.counting.received_since(spool.clock.utc() - RATE_S) / (RATE_S / 3600)
+    left = max(0, room.free_bytes - settings.room.reserve_bytes)
+    return {
+        "free_bytes": room.free_bytes,
+        "free_inodes": room.free_inodes,
+        "level": room.level,
+        "hours_left": round(left / per_hour, 1) if per_hour else None,
+    }
+
+
+def _destination(breaker: Breaker, spool: Spool) -> dict[str, Any]:
+    waits = breaker.state != "closed"
+    return {
+        "breaker": breaker.state,
+        "failures": breaker.failures,
+        "last_error": error_of(breaker.error_code, breaker.error_text),
+        "next_try_s": round(max(0.0, breaker.next_try_at - spool.clock.utc()), 1) if waits else 0,
+    }
+
+
+def _item(one: dict[str, Any], spool: Spool) -> dict[str, Any]:
+    kept = ("id", "sop_instance_uid", "sop_class_uid", "study_instance_uid", "series_instance_uid")
+    return {key: one[key] for key in kept} | {
+        "door": one["door"],
+        "peer_address": one["peer_address"],
+        "priority": one["priority"],
+        "received_at": _iso(one["received_at"]),
+        "state": one["state"],
+        "reason": error_of(one["reason"], one["detail"]),
+        "renditions": [_rendition(rendition) for rendition in one["renditions"]],
+        "deliveries": [_delivery(delivery, spool) for delivery in one["deliveries"]],
+    }
+
+
+def _rendition(row: dict[str, Any]) -> dict[str, Any]:
+    kept = ("id", "role", "sop_instance_uid", "transfer_syntax_uid", "bytes", "sha256", "recipe")
+    return {key: row[key] for key in kept} | {
+        "blob": f"spool/blobs/{row['blob']}",
+        "dataset_offset": row["dataset_offset"],
+        "made_from": row["made_from"],
+        "proved": bool(row["proved"]),
+    }
+
+
+def _delivery(row: dict[str, Any], spool: Spool) -> dict[str, Any]:
+    kept = ("id", "destination", "round", "rendition_id", "state", "attempts", "refusals")
+    waits = row["state"] == "queued"
+    return {key: row[key] for key in kept} | {
+        "error": error_of(row["error_code"], row["error_text"]),
+        "warning": row["error_text"] if row["state"] == "sent" else "",
+        "sent_at": _iso(row["sent_at"]) if row["sent_at"] else "",
+        "next_try_s": round(max(0.0, row["not_before"] - spool.clock.utc()), 1) if waits else 0,
+    }
+
+
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    return {"at": _iso(row["at"]), "who": row["who"], "what": row["what"], "detail": row["detail"]}
+
+
+def _iso(utc_s: float) -> str:
+    stamp = datetime.fromtimestamp(utc_s, UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")

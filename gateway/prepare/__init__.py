@@ -1,0 +1,1 @@
+"""The steps that decide what becomes of a received instance, in their order."""

@@ -1,0 +1,1 @@
+"""What the DICOM port answers, one file a service."""

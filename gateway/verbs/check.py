@@ -1,0 +1,95 @@
+"""check: is the configuration right, and can this box do what it says? Changes nothing."""
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from gateway import operate
+from gateway.config.model import Settings
+from gateway.config.unbuilt import not_built_yet
+from gateway.language import _
+from gateway.reasons import explain
+from gateway.run import open_spool
+from gateway.verbs.output import as_json, shown
+
+EX_OK, EX_UNAVAILABLE = 0, 69
+
+
+def check(settings: Settings, *, json: bool) -> int:
+    """Print what was found; 0 when nothing is in the way of running."""
+    notices = [
+        {"code": one.code, "key": one.key, "text": one.text} for one in not_built_yet(settings)
+    ]
+    faults = [*_state_folder(settings), *_doors(settings)]
+    spool: dict[str, Any] = {}
+    if not faults and (settings.gateway.state_dir / "db" / "spool.db").exists():
+        spool = _spool(settings)
+        faults += _spool_faults(spool)
+    answer = {"file": str(settings.file), "faults": faults, "notices": notices, "spool": spool}
+    if json:
+        as_json(answer)
+    else:
+        _print(answer)
+    return EX_UNAVAILABLE if faults else EX_OK
+
+
+def _state_folder(settings: Settings) -> Iterator[dict[str, str]]:
+    folder = settings.gateway.state_dir
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        yield _fault("state-folder", str(existing))
+
+
+def _doors(settings: Settings) -> Iterator[dict[str, str]]:
+    """Say which doors cannot be opened, unless it is we who hold them."""
+    state_dir = settings.gateway.state_dir
+    if state_dir.exists() and _is_receiving(settings):
+        return
+    for one in settings.listen:
+        family = socket.AF_INET6 if ":" in one.address else socket.AF_INET
+        try:
+            socket.create_server((one.address, one.port), family=family).close()
+        except PermissionError:
+            yield _fault("port-not-allowed", f"{one.address}:{one.port}")
+        except OSError as error:
+            code = "port-in-use" if error.errno == 98 else "address-unknown"
+            yield _fault(code, f"{one.address}:{one.port}")
+
+
+def _is_receiving(settings: Settings) -> bool:
+    spool = open_spool(settings)
+    try:
+        return spool.is_running("receive")
+    finally:
+        spool.close()
+
+
+def _spool(settings: Settings) -> dict[str, Any]:
+    spool = open_spool(settings)
+    try:
+        spool.must_be_migrated()
+        return operate.health(spool)
+    finally:
+        spool.close()
+
+
+def _spool_faults(spool: dict[str, Any]) -> Iterator[dict[str, str]]:
+    if spool["integrity"] != "ok":
+        yield _fault("database-damaged", spool["integrity"])
+
+
+def _fault(code: str, detail: str) -> dict[str, str]:
+    return {"code": code, "text": explain(code, detail=detail)}
+
+
+def _print(answer: dict[str, Any]) -> None:
+    print(_("{file} is a valid configuration.").format(file=answer["file"]))
+    for one in answer["faults"]:
+        print(shown(f"✗ {one['text']} [{one['code']}]"))
+    for one in answer["notices"]:
+        print(shown(f"• {one['key']}: {one['text']} [{one['code']}]"))
+    for name in answer["spool"].get("blobs_without_row", ()):
+        print(shown(f"• {explain('blob-without-row', name=name)} [blob-without-row]"))
+    if not answer["faults"]:
+        print(_("✓ Nothing is in the way of running."))

@@ -1,0 +1,80 @@
+"""status: how the gateway is, on one screen. Works while nothing runs."""
+
+from typing import Any
+
+from gateway import operate
+from gateway.config.model import Settings
+from gateway.language import N_, _
+from gateway.verbs.output import as_json, shown, table
+from spool.store import Spool
+
+STATES = {
+    "received": N_("received"),
+    "ready": N_("ready"),
+    "retired": N_("retired"),
+    "held": N_("held"),
+    "withdrawn": N_("withdrawn"),
+    "merged": N_("merged"),
+    "queued": N_("queued"),
+    "sent": N_("sent"),
+    "confirmed": N_("confirmed"),
+    "cancelled": N_("cancelled"),
+}
+LEVELS = {"ok": N_("enough"), "warn": N_("getting short"), "refuse": N_("too little")}
+BREAKERS = {"closed": N_("reachable"), "open": N_("away"), "probing": N_("being asked")}
+
+
+def state_text(state: str) -> str:
+    """Return a state in the chosen language; one of a later version is shown as it is."""
+    return _(STATES.get(state, state))
+
+
+def status(settings: Settings, spool: Spool, *, json: bool) -> int:
+    """Print the status and return 0."""
+    facts = operate.status(settings, spool)
+    if json:
+        as_json(facts)
+        return 0
+    print(
+        _("Gateway {name}, version {version}").format(name=facts["name"], version=facts["version"])
+    )
+    running = ", ".join(facts["running"]) or _("nothing")
+    print(_("Running: {stages}").format(stages=running))
+    counts = ", ".join(f"{state_text(state)} {n}" for state, n in facts["instances"].items() if n)
+    print(_("Instances: {counts}").format(counts=counts or _("none")))
+    print(_disk(facts["disk"]))
+    _print_destinations(facts)
+    return 0
+
+
+def _disk(disk: dict[str, Any]) -> str:
+    level = _(LEVELS.get(disk["level"], disk["level"]))
+    free = f"{disk['free_bytes'] / 1e9:.1f} GB"
+    if disk["hours_left"] is None:
+        return _("Room on the disk: {level}, {free} free").format(level=level, free=free)
+    text = _("Room on the disk: {level}, {free} free, enough for {hours} hours at today's rate")
+    return text.format(level=level, free=free, hours=disk["hours_left"])
+
+
+def _print_destinations(facts: dict[str, Any]) -> None:
+    if not facts["destinations"]:
+        print(_("No destination is configured: everything received is kept here."))
+        return
+    heading = [_("Destination"), _("State"), *(state_text(one) for one in _SHOWN)]
+    rows = [heading]
+    for name, one in facts["destinations"].items():
+        counts = facts["deliveries"][name]
+        state = _(BREAKERS.get(one["breaker"], one["breaker"]))
+        rows.append([name, state, *(str(counts[state]) for state in _SHOWN)])
+    table(rows)
+    for name, one in facts["destinations"].items():
+        if one["last_error"]["code"]:
+            text = _("{name}: {error} Next try in {seconds} s. [{code}]")
+            error = one["last_error"]
+            said = text.format(
+                name=name, error=error["text"], seconds=one["next_try_s"], code=error["code"]
+            )
+            print(shown(said))
+
+
+_SHOWN = ("queued", "sent", "confirmed", "held")

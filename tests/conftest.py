@@ -1,0 +1,62 @@
+"""What tests of every ring share: programs from Debian, free ports, sample pictures."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Return a function from a program's name to its path.
+
+    A missing program is a skip at a desk and a failure where CI=true: there a skip shows nothing.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])  # Orthanc lies there
+
+    def find(name: str) -> str:
+        found = shutil.which(name, path=path)
+        if found is None and os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is missing; ./test installs it")
+        if found is None:
+            pytest.skip(f"{name} is missing")
+        return found
+
+    return find
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Return a function that gives a TCP port of 127.0.0.1 which nobody listened on just now."""
+
+    def find() -> int:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port: int = one.getsockname()[1]
+        return port
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def sample() -> Callable[[str], Path]:
+    """Return a function from a file name to the public picture that comes with pydicom's wheel."""
+    from pydicom.data import get_testdata_file
+
+    def find(name: str) -> Path:
+        path = get_testdata_file(name, download=False)
+        assert isinstance(path, str), f"pydicom's wheel holds no {name}"
+        return Path(path)
+
+    return find
