@@ -1,1 +1,1 @@
-"""Frames and triggers: what the room shows and what the foot presses. Knows no DICOM and no spool."""
+"""Frames and triggers: what the room shows, what the foot presses. Knows no DICOM, no spool."""

@@ -4,16 +4,18 @@ A verb that reads no DICOM answers within 400 ms: what is heavy is imported wher
 """
 
 import argparse
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from gateway import __version__, logs
 from gateway.config.load import config_file, load
 from gateway.config.model import Settings
 from gateway.config.problems import ConfigError
 from gateway.language import _, set_language
+from gateway.run import CannotOpen, open_spool
 from spool.errors import FolderBusy
 from spool.store import NotMigrated, Spool
 
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         verb: Verb = options.verb
         return verb(options)
+    except CannotOpen as fault:
+        return _fault(fault.code, fault.detail, EX_OSERR)
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -37,16 +41,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fault("state-folder-in-use", str(busy), EX_TEMPFAIL)
     except NotMigrated as missing:
         return _fault("not-migrated", str(missing), EX_TEMPFAIL)
-    except PermissionError as denied:
-        return _fault("state-folder", str(denied.filename), EX_OSERR)
+    except sqlite3.DatabaseError as damaged:
+        return _fault("database-damaged", str(damaged), EX_SOFTWARE)
     except BrokenPipeError:
         sys.stderr.close()  # nobody reads: there is nobody to tell
         return EX_OK
 
 
+class Parser(argparse.ArgumentParser):
+    """Wrong usage is 64, EX_USAGE; argparse would say 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EX_USAGE, f"{self.prog}: {message}\n")
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of every verb."""
-    top = argparse.ArgumentParser(prog="gateway", description=_("Edge gateway for medical imaging"))
+    top = Parser(prog="gateway", description=_("Edge gateway for medical imaging"))
     top.add_argument("--version", action="version", version=f"gateway {__version__}")
     _config_option(top, default=None)
     verbs = top.add_subparsers(metavar="VERB", required=True)
@@ -56,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def _add_running(verbs: Verbs) -> None:
@@ -137,8 +149,6 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _opened(options: argparse.Namespace) -> tuple[Settings, Spool]:
-    from gateway.run import open_spool
-
     settings = _settings(options)
     spool = open_spool(settings)
     spool.migrate()
@@ -167,8 +177,6 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    from gateway.run import open_spool
-
     spool = open_spool(_settings(options))
     ran = spool.migrate()
     spool.close()

@@ -262,6 +262,14 @@ VERB = {
         N_("The database knows an image whose file is missing."),
         N_("Have the disk checked, and send the image again from the modality."),
     ),
+    "not-migrated": (
+        N_("The database is of an older version."),
+        N_("Run 'gateway migrate'."),
+    ),
+    "unknown-stage": (
+        N_("There is no such process or stage."),
+        N_("Processes are intake and work; stages are receive, watch, prepare and forward."),
+    ),
     "tool-missing": (
         N_("A program that is needed is not installed."),
         N_("Install it and try again."),

@@ -37,11 +37,40 @@ class UnknownStage(Exception):
     """No process and no stage has the name `args[0]`."""
 
 
+class CannotOpen(Exception):
+    """The state folder or a door cannot be opened; `code` is stable, `detail` technical."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code, self.detail = code, detail
+
+
 def open_spool(settings: Settings) -> Spool:
-    """Return the spool of these settings."""
+    """Return the spool of these settings, as the user to whom the state folder belongs.
+
+    Raises
+    ------
+    CannotOpen
+        `state-folder`: it cannot be made, read or written.
+    """
     state_dir = settings.gateway.state_dir
     run_dir = Path(os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or state_dir / "run")
-    return Spool(state_dir, run_dir, reserve_bytes=settings.room.reserve_bytes)
+    try:
+        _become_owner(state_dir)
+        return Spool(state_dir, run_dir, reserve_bytes=settings.room.reserve_bytes)
+    except OSError as fault:
+        raise CannotOpen("state-folder", f"{fault.filename}: {fault.strerror}") from fault
+
+
+def _become_owner(state_dir: Path) -> None:
+    """Drop root's rights for the owner's: files that root leaves there nobody else could send."""
+    if os.geteuid() != 0 or not state_dir.exists():
+        return
+    facts = state_dir.stat()
+    if facts.st_uid:
+        os.setgroups([])
+        os.setgid(facts.st_gid)
+        os.setuid(facts.st_uid)
 
 
 def run(settings: Settings, names: Iterable[str]) -> int:
@@ -51,7 +80,7 @@ def run(settings: Settings, names: Iterable[str]) -> int:
     ------
     FolderBusy
         Another process has this state folder, or one of the stages.
-    UnknownStage
+    CannotOpen, UnknownStage
     """
     stages = [stage for name in names for stage in _stages_of(name)]
     spool = open_spool(settings)
@@ -88,10 +117,13 @@ def _parts(settings: Settings, spool: Spool, stages: list[str], closing: ExitSta
     """Build the parts. Each stage is imported only where it runs: intake needs no pixel library."""
     found: list[Part] = []
     if "receive" in stages:
-        from gateway.stages.receive import Receive
+        from gateway.stages.receive import CannotListen, Receive
 
         _sweep(spool.blobs)
-        found.append(Receive(settings, spool))
+        try:
+            found.append(Receive(settings, spool))
+        except CannotListen as fault:
+            raise CannotOpen(fault.code, fault.place) from fault
     if "watch" in stages and settings.watch:
         from gateway.stages import watch
 

@@ -36,7 +36,7 @@ class NotAccepted(Exception):
 
 
 class DicomArchive:
-    """Sends to one destination; used by one thread, except for `break_off`."""
+    """Sends to one destination; used by one thread, except for `interrupt`."""
 
     def __init__(self, destination: Destination, calling_ae: str) -> None:
         self._idle_s = destination.association_idle_s
@@ -71,7 +71,7 @@ class DicomArchive:
             blob = rendition.blob
             answer = archive.store(pair, rendition.sop_instance_uid, blob.path, blob.dataset_offset)
         except BaseException:
-            self.break_off()
+            self._break_off()
             raise
         self._used_at = time.monotonic()
         return answer
@@ -104,8 +104,12 @@ class DicomArchive:
             archive, self._open = self._open, None
             archive.release()
 
-    def break_off(self) -> None:
-        """End the association at once; from another thread it ends a transfer that hangs."""
+    def interrupt(self) -> None:
+        """End a transfer that hangs, from another thread: `send` raises AssociationFailed."""
+        if archive := self._open:
+            archive.wire.interrupt()
+
+    def _break_off(self) -> None:
         if self._open:
             archive, self._open = self._open, None
             archive.abort()

@@ -9,6 +9,8 @@ References: PS3.8 9.3 (PDUs), annex D (user information), PS3.8 9.3.4 and 9.3.8 
 import struct
 from dataclasses import dataclass
 
+from spool.blobs import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
 
 #: Abort reasons of the service provider (PS3.8 9.3.8).
@@ -20,9 +22,6 @@ ACCEPTANCE, NO_REASON_CONTEXT, ABSTRACT_SYNTAX_REFUSED, TRANSFER_SYNTAXES_REFUSE
 COMMAND, LAST = 1, 2  # message control header, PS3.8 E.2
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
-IMPLEMENTATION_CLASS_UID = "2.25.189461237201854370254163982440318467521"
-IMPLEMENTATION_VERSION_NAME = "GATEWAY_1"
-
 #: An A-ASSOCIATE-RQ with 128 contexts of 40 transfer syntaxes each has about 200 KiB.
 REQUEST_BYTES_MOST = 1 << 19
 

@@ -9,6 +9,7 @@ TCP_QUICKACK is not sticky and is set after each read: without it a peer that le
 DCMTK and Orthanc) waits up to 40 ms for our delayed acknowledgement (man 7 tcp).
 """
 
+import contextlib
 import mmap
 import socket
 import struct
@@ -77,6 +78,11 @@ class Wire:
         except BlockingIOError:
             return False
         return True
+
+    def interrupt(self) -> None:
+        """Wake the thread that waits here, from another one: it meets a closed connection."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.socket.close()

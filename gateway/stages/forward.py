@@ -61,7 +61,7 @@ class Forward:
     def break_off(self) -> None:
         """End a transfer that hangs; its delivery is given back."""
         self._ending = True
-        self.archive.break_off()
+        self.archive.interrupt()
 
     def _rest(self) -> float:
         due_s = self._spool.delivering.next_due_s(self._name)

@@ -18,7 +18,6 @@ from gateway import logs
 from gateway.codec.errors import CodecClosed
 from gateway.codec.pool import Codec
 from gateway.config.model import Settings
-from gateway.dicom.malformed import Malformed
 from gateway.dicom.syntaxes import JPEG_2000_LOSSLESS
 from gateway.prepare import again, routes, structure
 from gateway.prepare.as_received import AsReceived
@@ -37,10 +36,10 @@ DEFER_S = 15.0
 
 
 class Prepare:
-    """One turn decides one instance. Several may turn at once: a claim is one's own."""
+    """One turn decides one instance; each loop that finds work `wakes` the next."""
 
-    def __init__(self, settings: Settings, spool: Spool, codec: Codec) -> None:
-        self._settings, self._spool, self._codec = settings, spool, codec
+    def __init__(self, settings: Settings, spool: Spool, codec: Codec, wakes: str) -> None:
+        self._settings, self._spool, self._codec, self._wakes = settings, spool, codec, wakes
 
     def turn(self) -> float:
         """Decide one instance; return the seconds until the next may be due."""
@@ -48,6 +47,7 @@ class Prepare:
         if instance is None:
             due_s = self._spool.preparing.next_due_s()
             return 60.0 if due_s is None else max(due_s, 0.1)
+        self._spool.ring(self._wakes)  # where there is one, there may be more
         try:
             self._decide(instance)
         except LostClaim:
@@ -113,9 +113,8 @@ class Prepare:
             return (), ()
         try:
             made = self._compressed(instance)
-        except (AsReceived, Malformed) as fault:
-            code = fault.code if isinstance(fault, AsReceived) else "malformed"
-            return (), (("as-received", f"{code} {getattr(fault, 'detail', '')}".strip()),)
+        except AsReceived as fault:
+            return (), (("as-received", f"{fault.code} {fault.detail}".strip()),)
         return (made,), (("compressed", made.recipe),)
 
     def _compressed(self, instance: Instance) -> Rendition:
@@ -168,9 +167,9 @@ def workers(settings: Settings) -> int:
 def parts(settings: Settings, spool: Spool, codec: Codec) -> list[Loop]:
     """Return one loop per encoder, so that single frames fill the cores as a cine does."""
     spool.preparing.end_leases()
+    names = [WHO, *(f"{WHO}-{number}" for number in range(1, workers(settings)))]
     found = []
-    for number in range(workers(settings)):
-        stage = Prepare(settings, spool, codec)
-        name = WHO if number == 0 else f"{WHO}-{number}"
+    for name, next_one in zip(names, [*names[1:], ""], strict=True):
+        stage = Prepare(settings, spool, codec, next_one)
         found.append(Loop(name, stage.turn, spool.doorbell(name), break_off=codec.close))
     return found

@@ -9,6 +9,7 @@ Logs       listening, associated, ended, received, refused
 """
 
 import contextlib
+import errno
 import selectors
 import socket
 import threading
@@ -25,6 +26,15 @@ from gateway.services.storage import Storage, source_of
 from spool.store import Spool
 
 WHO = "receive"
+
+
+class CannotListen(Exception):
+    """A door cannot be opened; `code` is stable, `place` is address and port."""
+
+    def __init__(self, fault: OSError, place: str) -> None:
+        super().__init__(f"{place}: {fault.strerror}")
+        codes = {errno.EADDRINUSE: "port-in-use", errno.EACCES: "port-not-allowed"}
+        self.code, self.place = codes.get(fault.errno or 0, "address-unknown"), place
 
 
 class Seats:
@@ -83,10 +93,7 @@ class Receive:
         self._associations: dict[Association, threading.Thread] = {}
         self._lock = threading.Lock()
         self._wake, self._waker = socket.socketpair()
-        with contextlib.ExitStack() as opened:
-            doors = [one for one in settings.listen if one.kind == "dicom"]
-            self._doors = [opened.enter_context(_listen(one)) for one in doors]
-            opened.pop_all()
+        self._doors = open_doors(settings)
         self._stopping = False
 
     def run(self) -> None:
@@ -175,6 +182,24 @@ class Receive:
         )
 
 
+def open_doors(settings: Settings) -> list[socket.socket]:
+    """Return a listening socket for each `[[listen]]` door that speaks DICOM.
+
+    Raises
+    ------
+    CannotListen
+        One of them cannot be opened; none stays open.
+    """
+    with contextlib.ExitStack() as opened:
+        doors = [one for one in settings.listen if one.kind == "dicom"]
+        found = [opened.enter_context(_listen(one)) for one in doors]
+        opened.pop_all()
+    return found
+
+
 def _listen(door: Listen) -> socket.socket:
     family = socket.AF_INET6 if ":" in door.address else socket.AF_INET
-    return socket.create_server((door.address, door.port), family=family, backlog=128)
+    try:
+        return socket.create_server((door.address, door.port), family=family, backlog=128)
+    except OSError as fault:
+        raise CannotListen(fault, f"{door.address}:{door.port}") from fault

@@ -1,7 +1,6 @@
 """check: is the configuration right, and can this box do what it says? Changes nothing."""
 
 import os
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from gateway.config.unbuilt import not_built_yet
 from gateway.language import _
 from gateway.reasons import explain
 from gateway.run import open_spool
+from gateway.stages.receive import CannotListen, open_doors
 from gateway.verbs.output import as_json, shown
 
 EX_OK, EX_UNAVAILABLE = 0, 69
@@ -46,15 +46,11 @@ def _doors(settings: Settings) -> Iterator[dict[str, str]]:
     state_dir = settings.gateway.state_dir
     if state_dir.exists() and _is_receiving(settings):
         return
-    for one in settings.listen:
-        family = socket.AF_INET6 if ":" in one.address else socket.AF_INET
-        try:
-            socket.create_server((one.address, one.port), family=family).close()
-        except PermissionError:
-            yield _fault("port-not-allowed", f"{one.address}:{one.port}")
-        except OSError as error:
-            code = "port-in-use" if error.errno == 98 else "address-unknown"
-            yield _fault(code, f"{one.address}:{one.port}")
+    try:
+        for door in open_doors(settings):
+            door.close()
+    except CannotListen as fault:
+        yield _fault(fault.code, fault.place)
 
 
 def _is_receiving(settings: Settings) -> bool:

@@ -71,7 +71,7 @@ class Spool:
 
     def ring(self, name: str) -> None:
         """Wake the stage `name`, if it is there."""
-        if self.run_dir.is_dir():
+        if name and self.run_dir.is_dir():
             doorbell.ring(self.run_dir, name)
 
     def orphans(self) -> list[str]:

@@ -5,6 +5,7 @@ the file by dcmftest and, wherever it accepted the source, by dciodvfy.
 """
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,7 @@ MONOCHROME = itertools.product(
 )
 COLOUR = itertools.product(("RGB", "YBR_FULL"), (8, 10, 12, 16), (False,), (0, 1))
 MATRIX = [*MONOCHROME, ("PALETTE COLOR", 8, False, 0), *COLOUR]
+PIXEL_ATTRIBUTE = re.compile("Photometric|Planar|Bits|High ?Bit|Samples|Pixel ?Rep")
 #: Ultrasound may not be YBR_FULL in JPEG 2000: by number of frames, a class that may
 SECONDARY_CAPTURE = {1: "1.2.840.10008.5.1.4.1.1.7", 3: "1.2.840.10008.5.1.4.1.1.7.4"}
 
@@ -67,12 +69,19 @@ def values(path: Path) -> dict[int, object]:
 
 def _values(dataset: Dataset) -> dict[int, object]:
     """Group lengths are counted anew; Implicit VR names no VR of a private element."""
-    return {int(element.tag): _value(element) for element in dataset if element.tag.element != 0}
+    little = dataset.original_encoding[1] is not False
+    return {
+        int(element.tag): _value(element, little=little)
+        for element in dataset
+        if element.tag.element != 0
+    }
 
 
-def _value(element: DataElement) -> object:
+def _value(element: DataElement, *, little: bool) -> object:
     if element.VR == "SQ":
         return [_values(item) for item in element.value]
+    if element.VR == "OW" and not little:
+        return pictures.swapped(element.value)
     private_text = element.tag.is_private and isinstance(element.value, str)
     return element.value.encode() if private_text else element.value
 
@@ -125,12 +134,19 @@ def judge(source: Path, out: Path, pixels: pictures.Array, photometric: str) -> 
     assert np.array_equal(pictures.frames_of(out), pixels)
     assert np.array_equal(pictures.gdcm_frames(out, out.with_suffix(".raw.dcm")), pixels)
     pictures.run("dcmftest", str(out))
-    assert pictures.complaints(out) <= pictures.complaints(source)
+    judge_by_rule(source, out)
     assert values(out) == values(source)
     header = dcmread(out)
     assert header.PhotometricInterpretation == {"RGB": "YBR_RCT"}.get(photometric, photometric)
     assert header.get("PlanarConfiguration", 0) == 0
     assert header.file_meta.TransferSyntaxUID == JPEG_2000_LOSSLESS
+
+
+def judge_by_rule(source: Path, out: Path) -> None:
+    """dciodvfy finds nothing new, where it had nothing to say against the pixels that came."""
+    before = pictures.complaints(source)
+    if not any(PIXEL_ATTRIBUTE.search(line) for line in before):
+        assert pictures.complaints(out) <= before
 
 
 def judge_fallbacks(
@@ -142,7 +158,7 @@ def judge_fallbacks(
         prove(pictures.place(source), pictures.place(out), codec)
         assert np.array_equal(pictures.frames_of(out), pixels)
         assert dcmread(out).PhotometricInterpretation == photometric
-        assert pictures.complaints(out) <= pictures.complaints(original)
+        judge_by_rule(original, out)
         assert values(out) == values(source)
 
 

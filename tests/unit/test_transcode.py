@@ -13,12 +13,14 @@ from pydicom.datadict import DicomDictionary
 
 from gateway.dicom.part10 import read_file_meta
 from gateway.dicom.rewrite import Unrewritable
+from gateway.dicom.source import Source
 from gateway.dicom.syntaxes import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     syntax_of,
 )
+from gateway.dicom.walk import Malformed, walk
 from tests.fakes.data_sets import (
     EXPLICIT,
     IMPLICIT,
@@ -181,3 +183,41 @@ def test_many_elements_deep_inside_are_rewritten_in_one_pass(tmp_path: Path) -> 
     got = of_bytes(tmp_path, data, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
     assert time.process_time() - begun < 3
     assert got == encoded((sequence, *crowd), IMPLICIT)
+
+
+SOUND = encoded(
+    (
+        us(0x00280010, 480),
+        Sequence(0x00081140, ((Value(0x00080060, "CS", b"US"),), ()), True),
+        Sequence(0x00091101, ((Value(0x00080060, "CS", b"US"),),), True, True),
+        Value(0x00100010, "PN", b"DOE^J "),
+        Value(0x7FE00010, "OW", bytes(8)),
+    ),
+    EXPLICIT,
+)
+
+
+@given(
+    flips=st.lists(st.tuples(st.integers(0, len(SOUND) - 1), st.integers(0, 255)), max_size=4),
+    form_in=st.sampled_from(list(UIDS)),
+    form_out=st.sampled_from(list(UIDS)[:2]),
+)
+@settings(max_examples=500, deadline=None)
+def test_damaged_bytes_become_a_sound_data_set_or_are_refused_by_name(
+    tmp_path_factory: pytest.TempPathFactory,
+    flips: list[tuple[int, int]],
+    form_in: Form,
+    form_out: Form,
+) -> None:
+    data = bytearray(SOUND)
+    for at, value in flips:
+        data[at] = value
+    path = tmp_path_factory.getbasetemp() / "damaged-rewritten"
+    path.write_bytes(data)
+    try:
+        got = rewritten(path, UIDS[form_in], UIDS[form_out])
+    except (Malformed, Unrewritable):
+        return
+    path.write_bytes(got)
+    with Source(path) as source:
+        assert walk(source, syntax_of(UIDS[form_out]))
