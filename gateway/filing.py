@@ -57,6 +57,8 @@ def file_in(spool: Spool, path: Path, door: str, *, priority: Priority = Priorit
         raise Refused("dicomdir")
     if not is_uid(meta.sop_instance_uid) or not is_uid(meta.sop_class_uid):
         raise Refused("uid-missing")
+    if not is_uid(meta.transfer_syntax_uid):
+        raise Refused("meta-broken", "the Transfer Syntax UID is none")
     arrival = Arrival(
         meta.sop_class_uid,
         meta.sop_instance_uid,

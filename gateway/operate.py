@@ -16,7 +16,7 @@ from gateway.dicom.request import AssociationFailed, Called, associate
 from gateway.reasons import explain
 from spool.breakers import Breaker
 from spool.counting import Filter
-from spool.room import measure
+from spool.deciding import WrongState
 from spool.store import Spool
 
 PROCESS_LOCKS = ("receive", "watch", "prepare", "forward")
@@ -82,12 +82,19 @@ def decide(spool: Spool, what: str, key: str, who: str, *, destination: str = ""
     found = spool.counting.show(key)
     if not found:
         raise UnknownItem(key)
+    done, wrong = [], []
     for one in found:
-        getattr(spool.deciding, what)(one["id"], who, destination=destination)
+        try:
+            getattr(spool.deciding, what)(one["id"], who, destination=destination)
+            done.append(one["id"])
+        except WrongState as fault:  # a re-send that was merged stands under the same UID
+            wrong.append(fault)
+    if not done:
+        raise wrong[0]
     spool.ring("prepare")
     for name in {delivery["destination"] for one in found for delivery in one["deliveries"]}:
         spool.ring(f"forward@{name}")
-    return [one["id"] for one in found]
+    return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +158,7 @@ def _ask(destination: Destination, calling_ae: str) -> tuple[str, str]:
 
 
 def _disk(settings: Settings, spool: Spool) -> dict[str, Any]:
-    room = measure(
-        spool.state_dir,
-        warn_bytes=settings.room.warn_bytes,
-        reserve_bytes=settings.room.reserve_bytes,
-    )
+    room = spool.room.measure()
     per_hour = spool.counting.received_since(spool.clock.utc() - RATE_S) / (RATE_S / 3600)
     left = max(0, room.free_bytes - settings.room.reserve_bytes)
     return {

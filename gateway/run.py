@@ -22,6 +22,7 @@ from gateway.config.model import Settings
 from gateway.worker import Part
 from spool.blobs import Blobs
 from spool.errors import FolderBusy
+from spool.room import Bounds
 from spool.store import Spool
 
 #: The processes and their stages. A later version adds acquire and console.
@@ -57,9 +58,14 @@ def open_spool(settings: Settings) -> Spool:
     run_dir = Path(os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or state_dir / "run")
     try:
         _become_owner(state_dir)
-        return Spool(state_dir, run_dir, reserve_bytes=settings.room.reserve_bytes)
+        return Spool(state_dir, run_dir, bounds=_bounds(settings))
     except OSError as fault:
         raise CannotOpen("state-folder", f"{fault.filename}: {fault.strerror}") from fault
+
+
+def _bounds(settings: Settings) -> Bounds:
+    room = settings.room
+    return Bounds(room.warn_bytes, room.trim_bytes, room.reserve_bytes)
 
 
 def _become_owner(state_dir: Path) -> None:

@@ -30,7 +30,7 @@ class Part(Protocol):
 
 
 class Loop:
-    """A part that turns. `broken_off` is called by `kill`, to interrupt a turn that waits."""
+    """A part that turns. `break_off` is called by `kill`, to interrupt a turn that waits."""
 
     def __init__(
         self,

@@ -55,8 +55,11 @@ def read_header(codestream: bytes) -> Header:
 
 
 def is_complete(codestream: bytes) -> bool:
-    """True when the codestream ends with EOC, one byte of padding at most behind it."""
-    return codestream.endswith((EOC, EOC + b"\0"))
+    """True when the codestream ends with EOC, one byte of padding at most behind it.
+
+    The padding is zero by PS3.5 A.4, and 0xFF from some encoders.
+    """
+    return EOC in (codestream[-2:], codestream[-3:-1])
 
 
 def _header(segments: Segments) -> Header:

@@ -174,6 +174,7 @@ class Room:
     """``[room]``: the free space below which the box warns, then takes no more."""
 
     reserve_bytes: Bytes = 67_108_864  #: less than this free: C-STORE is refused (A700)
+    trim_bytes: Bytes = 1_073_741_824  #: less than this free: what the archive has goes early
     warn_bytes: Bytes = 5_368_709_120  #: less than this free: status warns
 
 

@@ -9,7 +9,7 @@ References: PS3.8 9.3 (PDUs), annex D (user information), PS3.8 9.3.4 and 9.3.8 
 import struct
 from dataclasses import dataclass
 
-from spool.blobs import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from spool.blobfile import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 ASSOCIATE_RQ, ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = range(1, 8)
 

@@ -85,7 +85,7 @@ def _value(data_set: DataSet, tag: int) -> Iterator[bytes]:
     if not data_set.attributes.has(tag):
         return
     element = data_set.attributes.elements[tag]
-    word_bytes = 1 if data_set.syntax.little else WORD_BYTES[element.vr]
+    word_bytes = 1 if data_set.syntax.little else WORD_BYTES.get(element.vr, 1)
     for at in range(0, element.length, CHUNK_BYTES):
         chunk = data_set.source.read(element.value + at, min(CHUNK_BYTES, element.length - at))
         yield np.frombuffer(chunk, f">u{word_bytes}").astype(f"<u{word_bytes}").tobytes()

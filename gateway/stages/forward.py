@@ -23,13 +23,14 @@ from gateway.prepare.data_set import DataSetAt
 from gateway.prepare.proof import prove
 from gateway.prepare.renditions import fallback
 from gateway.worker import Loop
+from spool.blobfile import verify
 from spool.breakers import Breaker
-from spool.errors import Defer, Hold, LostClaim, SpoolFull
-from spool.model import Delivery, Rendition, Role
+from spool.errors import Damaged, Defer, Hold, LostClaim, SpoolFull
+from spool.model import Blob, Delivery, Rendition, Role
 from spool.store import Spool
 
 #: What says that the destination as a whole is away; anything else may be the object's fault.
-AWAY = ("connection-refused", "connect-timeout", "unreachable", "rejected", "timeout", "busy")
+AWAY = ("connection-refused", "connect-timeout", "unreachable", "rejected", "timeout")
 
 
 class Forward:
@@ -85,7 +86,7 @@ class Forward:
             self._open_breaker(fault.code, fault.detail, breaker.failures + 1)
             return 0.05
         self._spool.breakers.put(self._name, Breaker())
-        self._spool.breakers.make_due(self._name, AWAY, spread_s=2.0)
+        self._spool.breakers.make_due(self._name, spread_s=2.0)
         logs.info(self.who, "back", failures=breaker.failures)
         return 0.0
 
@@ -103,17 +104,21 @@ class Forward:
             self._answered(delivery, answer)
 
     def _send(self, delivery: Delivery) -> Outcome:
-        ahead = self._spool.delivering.ahead(self._name)
         try:
             try:
-                return self.archive.send(delivery.rendition, ahead)
+                return self._send_proved(delivery.rendition)
             except NotAccepted as refused:
                 frozen = self._other_rendition(delivery, refused.accepted)
-                return self.archive.send(frozen.rendition, ahead)
+                return self._send_proved(frozen.rendition)
         except NotAccepted as refused:
             raise Hold("no-syntax-in-common", " ".join(sorted(refused.accepted))) from refused
-        except UnreadableFile as fault:
+        except (Damaged, UnreadableFile, FileNotFoundError) as fault:
             raise Hold("damaged", str(fault)) from fault
+
+    def _send_proved(self, rendition: Rendition) -> Outcome:
+        """Send only what is, to the last bit, what was written."""
+        verify(rendition.blob.path, rendition.blob.sha256)
+        return self.archive.send(rendition, self._spool.delivering.ahead(self._name))
 
     def _other_rendition(self, delivery: Delivery, accepted: set[str]) -> Delivery:
         """Return the delivery with a rendition that the archive takes, frozen from now on."""
@@ -149,15 +154,11 @@ class Forward:
         try:
             recipe = fallback(place, target, self._codec, out=incoming.write)
             kept = incoming.keep()
-            prove(
-                place,
-                DataSetAt(kept.path, kept.dataset_offset, kept.dataset_bytes, target),
-                self._codec,
-            )
         except (AsReceived, Malformed) as fault:
             raise Hold("no-syntax-in-common", str(fault)) from fault
         finally:
             incoming.drop()
+        self._prove(place, kept, target)
         return Rendition(
             Role.FALLBACK,
             received.sop_instance_uid,
@@ -169,6 +170,16 @@ class Forward:
             proved=True,
         )
 
+    def _prove(self, place: DataSetAt, kept: Blob, target: str) -> None:
+        made = DataSetAt(kept.path, kept.dataset_offset, kept.dataset_bytes, target)
+        try:
+            prove(place, made, self._codec)
+        except BaseException as fault:
+            self._spool.blobs.discard(kept.name)
+            if isinstance(fault, AsReceived | Malformed):
+                raise Hold("no-syntax-in-common", str(fault)) from fault
+            raise
+
     def _answered(self, delivery: Delivery, answer: Outcome) -> None:
         row = row_of(answer.status)
         code, text = f"status-{answer.status:04X}", row.meaning
@@ -177,7 +188,7 @@ class Forward:
         if row.verdict is Verdict.SENT:
             self._sent(delivery, "" if answer.status == 0 else f"{code} {row.meaning}")
         elif row.verdict is Verdict.BUSY:
-            self._defer(delivery, code, text)
+            self._defer(delivery, code, text, away=True)
             self._busy += 1
             self._open_breaker("busy", f"{code} {text}", self._busy)
         elif row.verdict is Verdict.HELD or delivery.refusals + 1 >= self._refusals_most:
@@ -189,7 +200,8 @@ class Forward:
 
     def _sent(self, delivery: Delivery, detail: str) -> None:
         self._busy = 0
-        self._spool.delivering.sent(delivery, detail)
+        settles = self._destination.confirm == "none"
+        self._spool.delivering.sent(delivery, detail, settles=settles)
         logs.info(
             self.who,
             "sent",
@@ -204,13 +216,14 @@ class Forward:
         if self._ending:
             self._spool.delivering.give_back(delivery)
             return
-        self._defer(delivery, fault.code, fault.detail)
-        if fault.code in AWAY:
+        away = fault.code in AWAY
+        self._defer(delivery, fault.code, fault.detail, away=away)
+        if away:
             self._open_breaker(fault.code, fault.detail, 1)
 
-    def _defer(self, delivery: Delivery, code: str, text: str) -> None:
+    def _defer(self, delivery: Delivery, code: str, text: str, *, away: bool = False) -> None:
         delay_s = self._wait_s(delivery.attempts)
-        self._spool.delivering.defer(delivery, code, text, delay_s)
+        self._spool.delivering.defer(delivery, code, text, delay_s, away=away)
         logs.warning(
             self.who, "deferred", delivery=delivery.id, code=code, detail=text, wait_s=int(delay_s)
         )

@@ -24,7 +24,8 @@ from gateway.prepare.as_received import AsReceived
 from gateway.prepare.data_set import DataSetAt
 from gateway.prepare.renditions import compress
 from gateway.worker import Loop
-from spool.errors import Defer, Hold, LostClaim, SpoolFull
+from spool.blobfile import verify
+from spool.errors import Damaged, Defer, Hold, LostClaim, SpoolFull
 from spool.model import Decision, Instance, Rendition, Role
 from spool.store import Spool
 
@@ -67,16 +68,19 @@ class Prepare:
             self._steps(instance)
         except (Hold, Defer, LostClaim):
             raise
-        except (SpoolFull, CodecClosed, sqlite3.OperationalError) as fault:
-            raise Defer("no-room" if isinstance(fault, SpoolFull) else "interrupted") from fault
-        except FileNotFoundError as fault:
-            raise Hold("damaged", "its file is gone") from fault
+        except (Damaged, FileNotFoundError, EOFError) as fault:
+            raise Hold("damaged", str(fault)) from fault
+        except SpoolFull as fault:
+            raise Defer("no-room") from fault
+        except (CodecClosed, OSError, sqlite3.OperationalError) as fault:
+            raise Defer("interrupted", type(fault).__name__) from fault
         except Exception as fault:
             # What a stranger's bytes may do to a parser is not foreseeable: this one item waits
             # for a person, the next goes on. The text may hold data: only the type is told.
             raise Hold("unexpected", type(fault).__name__) from fault
 
     def _steps(self, instance: Instance) -> None:
+        verify(instance.received.blob.path, instance.received.blob.sha256)
         belongs = structure.examine(instance)
         kept_id = again.repeats(instance, self._spool.preparing)
         if kept_id is not None:

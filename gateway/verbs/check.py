@@ -23,7 +23,7 @@ def check(settings: Settings, *, json: bool) -> int:
     ]
     faults = [*_state_folder(settings), *_doors(settings)]
     spool: dict[str, Any] = {}
-    if not faults and (settings.gateway.state_dir / "db" / "spool.db").exists():
+    if not faults and _has_spool(settings):
         spool = _spool(settings)
         faults += _spool_faults(spool)
     answer = {"file": str(settings.file), "faults": faults, "notices": notices, "spool": spool}
@@ -43,14 +43,18 @@ def _state_folder(settings: Settings) -> Iterator[dict[str, str]]:
 
 def _doors(settings: Settings) -> Iterator[dict[str, str]]:
     """Say which doors cannot be opened, unless it is we who hold them."""
-    state_dir = settings.gateway.state_dir
-    if state_dir.exists() and _is_receiving(settings):
+    if _has_spool(settings) and _is_receiving(settings):
         return
     try:
         for door in open_doors(settings):
             door.close()
     except CannotListen as fault:
         yield _fault(fault.code, fault.place)
+
+
+def _has_spool(settings: Settings) -> bool:
+    """Tell whether there is one to look at: opening it would make it, for this user alone."""
+    return (settings.gateway.state_dir / "db" / "spool.db").exists()
 
 
 def _is_receiving(settings: Settings) -> bool:

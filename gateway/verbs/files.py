@@ -28,10 +28,9 @@ def import_paths(spool: Spool, paths: list[Path], *, json: bool) -> int:
             refused.append(_refused(path, "no-room"))
             code = EX_TEMPFAIL
             break
-        except OSError:
-            refused.append(
-                _refused(path, "no-such-path" if not path.exists() else "unreadable-file")
-            )
+        except (OSError, EOFError):
+            missing = "no-such-path" if not path.exists() else "unreadable-file"
+            refused.append(_refused(path, missing))
         else:
             taken.append({"path": str(path), "instance": filed.instance_id})
     spool.ring("prepare")
@@ -39,7 +38,9 @@ def import_paths(spool: Spool, paths: list[Path], *, json: bool) -> int:
         as_json({"taken": taken, "refused": refused})
     else:
         _print(taken, refused)
-    return code or (EX_DATAERR if refused else EX_OK)
+    # The index of a medium is not missed: the images beside it are taken.
+    lacking = [one for one in refused if one["code"] != "dicomdir"]
+    return code or (EX_DATAERR if lacking else EX_OK)
 
 
 def _files(paths: list[Path]) -> Iterator[Path]:

@@ -9,8 +9,13 @@ from gateway.reasons import explain
 
 
 def as_json(data: Any) -> None:
-    """Print `data` as one JSON document."""
-    print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+    """Print `data` as one JSON document; the name of a file need not be text of any encoding."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        text = json.dumps(data, indent=2, default=str)
+    print(text)
 
 
 def fault(code: str, detail: str = "") -> None:

@@ -1,6 +1,7 @@
 """queue: what waits, why, and what a person decides about it."""
 
-import getpass
+import os
+import pwd
 from typing import Any
 
 from gateway import operate
@@ -70,7 +71,12 @@ def decide(spool: Spool, what: str, keys: list[str], destination: str, *, json: 
 
 
 def _who() -> str:
-    return f"person:{getpass.getuser()}"
+    """Return who signs: by the process, since an environment may name anybody."""
+    uid = os.getuid()
+    try:
+        return f"person:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:  # a user without an entry, as in a container
+        return f"person:{uid}"
 
 
 def _row(one: dict[str, Any]) -> list[str]:

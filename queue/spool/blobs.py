@@ -1,64 +1,32 @@
-"""blobs: durable Part 10 files that describe themselves, under names of our own.
+"""blobs: durable files under names of our own.
 
 Takes      the pieces of one data set, and who brought them
 Gives      a `Blob`: written, synced, under its final name, in a synced folder
 Holds      nothing: an object that was not kept leaves no file
 Repeats    a name is never used twice; link(2) refuses an existing one, where rename(2) would not
 
-The layout, so that a lost database can be rebuilt from the files alone:
-preamble (128 bytes)  our mark, then offset, length and SHA-256 of the data set
-file meta (group 2)   PS3.10 7.1; (0002,0100) and (0002,0102) say who brought it and when
-data set              exactly the bytes that came
-Preamble and private information never leave the box: a peer gets the data set.
-
-References: PS3.10 7.1; man 2 open (O_TMPFILE), man 2 link, man 2 fsync.
+References: man 2 open (O_TMPFILE), man 2 link, man 2 fsync.
 """
 
 import contextlib
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import secrets
-import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from spool.blobfile import PREAMBLE_BYTES, head_of, preamble_of
 from spool.errors import SpoolFull
 from spool.model import Blob
 
-MARK = b"GATEWAY SPOOL 1\0"
-PREAMBLE = struct.Struct("<16sQQ32s64x")  # mark, data set offset, data set bytes, SHA-256
-IMPLEMENTATION_CLASS_UID = "2.25.189461237201854370254163982440318467521"
-IMPLEMENTATION_VERSION_NAME = "GATEWAY_1"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
-
-def _element(number: int, vr: bytes, value: bytes) -> bytes:
-    if vr == b"OB":
-        value += b"\0" * (len(value) % 2)
-        return struct.pack("<HH2sxxI", 2, number, vr, len(value)) + value
-    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
-    return struct.pack("<HH2sH", 2, number, vr, len(value)) + value
-
-
-def file_meta(about: dict[str, Any]) -> bytes:
-    """Return group 0002; `about` goes whole into the private information."""
-    body = _element(1, b"OB", b"\0\1")
-    for number, key in (
-        (2, "sop_class_uid"),
-        (3, "sop_instance_uid"),
-        (0x10, "transfer_syntax_uid"),
-    ):
-        body += _element(number, b"UI", str(about[key]).encode("ascii"))
-    body += _element(0x12, b"UI", IMPLEMENTATION_CLASS_UID.encode())
-    body += _element(0x13, b"SH", IMPLEMENTATION_VERSION_NAME.encode())
-    body += _element(0x100, b"UI", IMPLEMENTATION_CLASS_UID.encode())
-    body += _element(0x102, b"OB", json.dumps(about, sort_keys=True).encode())
-    return struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(body)) + body
+#: How often a long object looks whether the reserve is reached.
+CHECK_BYTES = 4 << 20
 
 
 class Incoming:
@@ -67,30 +35,32 @@ class Incoming:
     Raises
     ------
     SpoolFull
-        The file system, or its quota, is full. The file is gone already.
+        The file system, or its quota, is full, or the reserve is reached. The file is gone already.
     """
 
     def __init__(self, blobs: "Blobs", about: dict[str, Any]) -> None:
         self._blobs, self._hash, self._bytes = blobs, hashlib.sha256(), 0
+        self._head = head_of(about)
         self._fd, self._scratch = blobs.scratch()
-        head = file_meta(about)
-        self.dataset_offset = PREAMBLE.size + 4 + len(head)
+        self.dataset_offset = PREAMBLE_BYTES + len(self._head)
         with self._no_room():
-            self._write_all(memoryview(bytes(PREAMBLE.size) + b"DICM" + head))
+            self._write_all(memoryview(bytes(PREAMBLE_BYTES) + self._head))
 
     def write(self, piece: bytes | memoryview) -> None:
         """Append `piece` to the data set."""
         view = memoryview(piece)
         self._hash.update(view)
-        self._bytes += len(view)
+        before, self._bytes = self._bytes, self._bytes + len(view)
         with self._no_room():
+            if self._bytes // CHECK_BYTES > before // CHECK_BYTES:
+                self._blobs.must_have_room()
             self._write_all(view)
 
     def keep(self) -> Blob:
         """Return the blob once data, final name and folder are synced (man 2 fsync)."""
         digest = self._hash.digest()
         with self._no_room():
-            os.pwrite(self._fd, PREAMBLE.pack(MARK, self.dataset_offset, self._bytes, digest), 0)
+            os.pwrite(self._fd, preamble_of(self._head, self._bytes, digest), 0)
             # After a failed sync the pages may be gone: this file is never trusted again.
             os.fsync(self._fd)
             name = self._blobs.name_it(self._fd)
@@ -118,6 +88,9 @@ class Incoming:
     def _no_room(self) -> Iterator[None]:
         try:
             yield
+        except SpoolFull:
+            self._close()
+            raise
         except OSError as error:
             self._close()
             if error.errno in NO_ROOM:
@@ -131,6 +104,7 @@ class Blobs:
     def __init__(self, folder: Path, *, reserve_bytes: int = 0) -> None:
         self.folder, self.incoming = folder / "blobs", folder / "incoming"
         self.reserve_bytes = reserve_bytes
+        self._durable_day = ""  #: the day whose folder is on the disk
         self.folder.mkdir(parents=True, exist_ok=True)
         self.incoming.mkdir(parents=True, exist_ok=True)
 
@@ -142,10 +116,20 @@ class Blobs:
         SpoolFull
             Less than the reserve is free: it belongs to the database and to what is kept.
         """
+        self.must_have_room()
+        return Incoming(self, about)
+
+    def must_have_room(self) -> None:
+        """Raise `SpoolFull` when the reserve is reached, as a long object may do on its way."""
         facts = os.statvfs(self.incoming)
         if facts.f_bavail * facts.f_frsize < self.reserve_bytes:
             raise SpoolFull(f"less than {self.reserve_bytes} bytes are free")
-        return Incoming(self, about)
+
+    def sync_folders(self) -> None:
+        """Make the folders themselves durable, up to the one that holds the state folder."""
+        for folder in (self.folder, *self.folder.parents[:3]):
+            if os.access(folder, os.R_OK):  # the last one need not be ours to open
+                sync_folder(folder)
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -157,13 +141,15 @@ class Blobs:
     def names(self) -> Iterator[str]:
         """Give the name of every blob on the disk."""
         for day in sorted(self.folder.iterdir()):
-            yield from (f"{day.name}/{one.name}" for one in sorted(day.iterdir()))
+            yield from (f"{day.name}/{one.name}" for one in sorted(day.glob("*.dcm")))
 
     def sweep(self) -> int:
         """Remove scratch that no living process writes; return how many files."""
         swept = 0
+        # A writer that lives holds the lock, and may finish and be gone at any moment.
+        lives = (BlockingIOError, FileNotFoundError)
         for one in self.incoming.iterdir():
-            with one.open("rb") as file, contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(*lives), one.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 one.unlink()
                 swept += 1
@@ -188,19 +174,29 @@ class Blobs:
         now_ns = time.time_ns()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now_ns // 10**9))
         name = f"{stamp[:8]}/{stamp}.{now_ns % 10**9:09d}Z-{secrets.token_hex(8)}.dcm"
-        day = self.path(name).parent
-        if not day.is_dir():
-            day.mkdir(exist_ok=True)
-            _sync_folder(self.folder)
-        with _open_folder(day) as day_fd:
+        path = self.path(name)
+        self._make_day(path.parent)
+        with _open_folder(path.parent) as day_fd:
             # With a folder's descriptor Python calls linkat(2) with AT_SYMLINK_FOLLOW, not link(2).
             source = f"/proc/self/fd/{fd}"
-            os.link(source, self.path(name).name, src_dir_fd=day_fd, dst_dir_fd=day_fd)
-            os.fsync(day_fd)
+            os.link(source, path.name, src_dir_fd=day_fd, dst_dir_fd=day_fd)
+            try:
+                os.fsync(day_fd)
+            except OSError:
+                os.unlink(path.name, dir_fd=day_fd)  # what was not kept leaves no file
+                raise
         return name
 
+    def _make_day(self, day: Path) -> None:
+        """Make a day's folder durable, also one that another thread or a crash left unsynced."""
+        if day.name != self._durable_day:
+            day.mkdir(exist_ok=True)
+            sync_folder(self.folder)
+            self._durable_day = day.name
 
-def _sync_folder(folder: Path) -> None:
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (man 2 fsync)."""
     with _open_folder(folder) as fd:
         os.fsync(fd)
 

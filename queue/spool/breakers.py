@@ -4,7 +4,6 @@ While a breaker is open its destination is away and nothing is claimed for it; w
 waited is due at once. It stands in the database, so that `status` can tell while nothing runs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spool.clock import Clock
@@ -58,17 +57,16 @@ class Breakers:
             )
         )
 
-    def make_due(self, destination: str, codes: Sequence[str], *, spread_s: float) -> None:
-        """Make what waited since the destination was away due at once, spread over `spread_s`.
+    def make_due(self, destination: str, *, spread_s: float) -> None:
+        """Make what waits because the destination was away due at once, spread over `spread_s`.
 
-        `codes` are the errors that say so; what failed for itself keeps its own wait.
+        What failed for itself keeps its own wait.
         """
-        now, marks = self._clock.utc(), ",".join("?" * len(codes))
+        now = self._clock.utc()
         self._database.write(
             lambda db: db.execute(
-                "UPDATE delivery SET not_before = ? + ? * (id % 16) / 16.0"
-                " WHERE destination = ? AND state = 'queued' AND not_before > ?"
-                f" AND refusals = 0 AND error_code IN ({marks})",
-                (now, spread_s, destination, now, *codes),
+                "UPDATE delivery SET away = 0, not_before = ? + ? * (id % 16) / 16.0"
+                " WHERE destination = ? AND state = 'queued' AND away = 1",
+                (now, spread_s, destination),
             )
         )

@@ -75,7 +75,7 @@ class Database:
 
     def close(self) -> None:
         """Close; the last one to close writes the log back, which only the lock's holder may."""
-        with self._alone():
+        with self._write_lock, self._read_lock, self._alone():
             self._reader.close()
             self._writer.close()
         os.close(self._lock_fd)
@@ -106,6 +106,8 @@ class Database:
         try:
             result = work(self._writer)
         except Exception as error:
+            if not self._writer.in_transaction:
+                raise  # the disk is full or fails: SQLite itself has undone everybody's work
             # The fault is its caller's, who gets it; the others' works stand.
             self._writer.execute("ROLLBACK TO one")
             self._writer.execute("RELEASE one")

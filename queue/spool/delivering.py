@@ -5,23 +5,31 @@ Attempts and backoff belong to a delivery: one dead destination burns nobody els
 
 import sqlite3
 
+from spool.ageing import trusted_s
 from spool.blobs import Blobs
 from spool.clock import Clock
 from spool.database import Database
-from spool.model import Delivery, Priority, Rendition
+from spool.errors import LostClaim
+from spool.model import Delivery, Rendition
+from spool.retiring import settle
 from spool.rows import (
     FREE,
     RENDITION_COLUMNS,
     Leases,
+    Turns,
     insert_rendition,
     must_be_one,
     note,
     rendition_of,
 )
 
+_NEXT_DOOR = (
+    "SELECT min(door) FROM delivery WHERE destination = :to AND state = 'queued'"
+    " AND priority = :priority AND door > :door"
+)
 _SEEK = (
     "SELECT id FROM delivery WHERE destination = :to AND state = 'queued' AND priority = :priority"
-    f" AND not_before <= :now AND {FREE} ORDER BY not_before, id LIMIT 1"
+    f" AND door = :door AND not_before <= :now AND {FREE} ORDER BY not_before, id LIMIT 1"
 )
 _CLAIM = (
     "UPDATE delivery SET lease = :lease, lease_until = :until, attempts = attempts + 1"
@@ -36,6 +44,7 @@ class Delivering:
 
     def __init__(self, database: Database, blobs: Blobs, clock: Clock, leases: Leases) -> None:
         self._database, self._blobs, self._clock, self._leases = database, blobs, clock, leases
+        self._turns: dict[str, Turns] = {}
 
     def claim(self, destination: str) -> Delivery | None:
         """Return the most urgent delivery that is due there, or None."""
@@ -88,17 +97,36 @@ class Delivering:
         """
         return self._database.write(lambda db: self._freeze(db, delivery, rendition))
 
-    def sent(self, delivery: Delivery, detail: str = "") -> None:
-        """Say that the archive answered success; `detail` is its warning, if any."""
-        self._database.write(lambda db: self._sent(db, delivery, detail))
+    def sent(self, delivery: Delivery, detail: str = "", *, settles: bool = False) -> None:
+        """Say that the archive answered success; `detail` is its warning, if any.
 
-    def defer(self, delivery: Delivery, code: str, text: str, delay_s: float) -> None:
-        """Try again after `delay_s`."""
-        self._database.write(lambda db: self._defer(db, delivery, code, text, delay_s, refused=0))
+        `settles`: nothing firmer is asked of this destination, so the instance may retire.
+        """
+        self._database.write(lambda db: self._sent(db, delivery, detail, settles=settles))
+
+    def confirmed(self, delivery_id: int, detail: str) -> None:
+        """Say that the archive has it; `detail` is how that was found out.
+
+        Raises
+        ------
+        LostClaim
+            The delivery is not `sent`.
+        """
+        self._database.write(lambda db: self._confirmed(db, delivery_id, detail))
+
+    def defer(
+        self, delivery: Delivery, code: str, text: str, delay_s: float, *, away: bool = False
+    ) -> None:
+        """Try again after `delay_s`, or, if the destination is `away`, when it is back."""
+        self._database.write(
+            lambda db: self._defer(db, delivery, code, text, delay_s, refused=0, away=away)
+        )
 
     def refuse(self, delivery: Delivery, code: str, text: str, delay_s: float) -> None:
         """Count a refusal of the object itself, and try again after `delay_s`."""
-        self._database.write(lambda db: self._defer(db, delivery, code, text, delay_s, refused=1))
+        self._database.write(
+            lambda db: self._defer(db, delivery, code, text, delay_s, refused=1, away=False)
+        )
 
     def hold(self, delivery: Delivery, code: str, text: str) -> None:
         """Move the delivery to `held`: a person must look."""
@@ -121,12 +149,12 @@ class Delivering:
             "now": now,
             "to": destination,
         }
-        for priority in Priority:
-            row = db.execute(_CLAIM, values | {"priority": int(priority)}).fetchone()
-            if row:
-                rendition = db.execute(_RENDITION, (row["rendition_id"],)).fetchone()
-                return _delivery_of(row, rendition_of(rendition, self._blobs))
-        return None
+        turns = self._turns.setdefault(destination, Turns())
+        row = turns.claim(db, _NEXT_DOOR, _CLAIM, values)
+        if row is None:
+            return None
+        rendition = db.execute(_RENDITION, (row["rendition_id"],)).fetchone()
+        return _delivery_of(row, rendition_of(rendition, self._blobs))
 
     def _freeze(self, db: sqlite3.Connection, delivery: Delivery, rendition: Rendition) -> Delivery:
         now = self._clock.utc()
@@ -142,14 +170,31 @@ class Delivering:
         frozen = db.execute(_RENDITION, (rendition_id,)).fetchone()
         return _delivery_of(row, rendition_of(frozen, self._blobs))
 
-    def _sent(self, db: sqlite3.Connection, delivery: Delivery, detail: str) -> None:
+    def _sent(
+        self, db: sqlite3.Connection, delivery: Delivery, detail: str, *, settles: bool
+    ) -> None:
+        settled_at = max(trusted_s(db, self._clock), 1e-3) if settles else 0
         done = db.execute(
-            "UPDATE delivery SET state = 'sent', lease = '', sent_at = ?, error_code = '',"
-            " error_text = ?" + _MINE,
-            (self._clock.utc(), detail, delivery.id, delivery.lease),
+            "UPDATE delivery SET state = 'sent', lease = '', sent_at = ?, settled_at = ?,"
+            " error_code = '', error_text = ?" + _MINE,
+            (self._clock.utc(), settled_at, detail, delivery.id, delivery.lease),
         )
         must_be_one(done, f"delivery {delivery.id}")
         self._note(db, delivery, "sent", detail)
+        settle(db, self._clock, delivery.instance_id)
+
+    def _confirmed(self, db: sqlite3.Connection, delivery_id: int, detail: str) -> None:
+        now = self._clock.utc()
+        rows = db.execute(
+            "UPDATE delivery SET state = 'confirmed', settled_at = ? WHERE id = ?"
+            " AND state = 'sent' RETURNING instance_id, destination",
+            (max(trusted_s(db, self._clock), 1e-3), delivery_id),
+        ).fetchall()
+        if not rows:
+            raise LostClaim(f"delivery {delivery_id}")
+        instance_id, who = rows[0]["instance_id"], f"confirm@{rows[0]['destination']}"
+        note(db, now, who, "confirmed", detail, instance_id=instance_id, delivery_id=delivery_id)
+        settle(db, self._clock, instance_id)
 
     def _defer(
         self,
@@ -160,11 +205,13 @@ class Delivering:
         delay_s: float,
         *,
         refused: int,
+        away: bool,
     ) -> None:
+        due_at = self._clock.utc() + delay_s
         done = db.execute(
             "UPDATE delivery SET lease = '', not_before = ?, error_code = ?, error_text = ?,"
-            " refusals = refusals + ?" + _MINE,
-            (self._clock.utc() + delay_s, code, text, refused, delivery.id, delivery.lease),
+            " refusals = refusals + ?, away = ?" + _MINE,
+            (due_at, code, text, refused, away, delivery.id, delivery.lease),
         )
         must_be_one(done, f"delivery {delivery.id}")
         if refused:

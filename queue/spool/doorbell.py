@@ -5,11 +5,15 @@ Sockets are reached through /proc/self/fd, since a socket's path holds 107 bytes
 """
 
 import contextlib
+import hashlib
 import os
 import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+
+#: What is left of 107 bytes after the folder and the suffix.
+NAME_BYTES_MOST = 80
 
 
 class Doorbell:
@@ -19,10 +23,10 @@ class Doorbell:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._own, self._other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            (folder / f"{name}.bell").unlink()
+        file = _file_of(name)
+        (folder / file).unlink(missing_ok=True)
         with _folder(folder) as at:
-            self._socket.bind(f"{at}/{name}.bell")
+            self._socket.bind(f"{at}/{file}")
 
     def wait(self, limit_s: float) -> None:
         """Return when rung, interrupted, or after `limit_s` seconds; many rings are one."""
@@ -33,8 +37,9 @@ class Doorbell:
                     pass
 
     def interrupt(self) -> None:
-        """Make this and every later `wait` return at once."""
-        self._other.send(b"!")
+        """Make this and every later `wait` return at once; harmless after `close`."""
+        if self._other.fileno() >= 0:
+            self._other.send(b"!")
 
     def close(self) -> None:
         for one in (self._socket, self._own, self._other):
@@ -46,7 +51,14 @@ def ring(folder: Path, name: str) -> None:
     nobody_there = contextlib.suppress(FileNotFoundError, ConnectionRefusedError, BlockingIOError)
     kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
     with socket.socket(socket.AF_UNIX, kind) as one, nobody_there, _folder(folder) as at:
-        one.sendto(b"!", f"{at}/{name}.bell")
+        one.sendto(b"!", f"{at}/{_file_of(name)}")
+
+
+def _file_of(name: str) -> str:
+    """Return the socket's name: a destination's may have 64 Chinese letters, 192 bytes."""
+    if len(name.encode()) > NAME_BYTES_MOST:
+        name = hashlib.sha256(name.encode()).hexdigest()
+    return f"{name}.bell"
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ Exception
 ├── Hold       a person must look: the item waits with its reason
 ├── LostClaim  another has the item now, or it moved: drop the result
 ├── SpoolFull  refuse new objects, keep and deliver the old ones
+├── Damaged    a file is not what was written: hold what it belongs to, never send it
 └── FolderBusy another process has this state folder or this stage
 """
 
@@ -31,6 +32,10 @@ class LostClaim(Exception):
 
 class SpoolFull(Exception):
     """There is no room for another object. What is kept stays kept and goes on being delivered."""
+
+
+class Damaged(Exception):
+    """A blob is not what was written; `args[0]` says which part of it."""
 
 
 class FolderBusy(Exception):

@@ -1,4 +1,4 @@
-"""Who is alone: locks on files in the run directory. A lock ends with its process, however it ends.
+"""Who is alone: locks on files in the state folder. A lock ends with its process, however it ends.
 
 Open file description locks (man 2 fcntl, F_OFD_SETLK): unlike flock(2) one can ask who holds
 such a lock without taking it, and asking never disturbs a process that starts.

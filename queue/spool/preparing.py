@@ -6,23 +6,30 @@ proves that it is alone.
 
 import sqlite3
 
+from spool.ageing import trusted_s
 from spool.blobs import Blobs
 from spool.clock import Clock
 from spool.database import Database
-from spool.model import Arrival, Decision, Instance, InstanceState, Priority
+from spool.model import Arrival, Decision, DeliveryState, Instance, InstanceState, Priority
 from spool.rows import (
     FREE,
+    LEASE_S,
     RENDITION_COLUMNS,
     Leases,
+    Turns,
     insert_rendition,
     must_be_one,
     note,
     rendition_of,
 )
 
+_NEXT_DOOR = (
+    "SELECT min(door) FROM instance WHERE state = 'received' AND gate = ''"
+    " AND priority = :priority AND door > :door"
+)
 _SEEK = (
     "SELECT id FROM instance WHERE state = 'received' AND gate = '' AND priority = :priority"
-    f" AND not_before <= :now AND {FREE} ORDER BY not_before, id LIMIT 1"
+    f" AND door = :door AND not_before <= :now AND {FREE} ORDER BY not_before, id LIMIT 1"
 )
 _CLAIM = (
     "UPDATE instance SET lease = :lease, lease_until = :until, attempts = attempts + 1"
@@ -40,6 +47,7 @@ class Preparing:
 
     def __init__(self, database: Database, blobs: Blobs, clock: Clock, leases: Leases) -> None:
         self._database, self._blobs, self._clock, self._leases = database, blobs, clock, leases
+        self._turns = Turns()
 
     def claim(self) -> Instance | None:
         """Return the most urgent instance that is due, or None."""
@@ -54,27 +62,34 @@ class Preparing:
         return None if due is None else max(0.0, due - self._clock.utc())
 
     def end_leases(self) -> None:
-        """End the leases of a stage that is gone."""
+        """End the leases of a stage that is gone; cut waits that a stepped clock made absurd."""
+        most = self._clock.utc() + LEASE_S
         self._database.write(
             lambda db: db.execute(
-                "UPDATE instance SET lease = '' WHERE state = 'received' AND lease <> ''"
+                "UPDATE instance SET lease = '', not_before = min(not_before, ?)"
+                " WHERE state = 'received' AND (lease <> '' OR not_before > ?)",
+                (most, most),
             )
         )
 
     def others(self, instance: Instance) -> list[tuple[int, str, str]]:
         """Return (id, sha256, transfer syntax) of what came before under the same UID.
 
-        What prepare found broken does not count: a whole one may come after it.
+        What is broken does not count, nor does one whose file was lost: a whole one may come after
+        it, and must not be thrown away for it.
         """
         rows = self._database.read(
-            "SELECT i.id, r.sha256, r.transfer_syntax_uid FROM rendition r"
+            "SELECT i.id, r.sha256, r.transfer_syntax_uid, r.blob, i.state FROM rendition r"
             " JOIN instance i ON i.id = r.instance_id"
             " WHERE r.sop_instance_uid = ? AND r.role = 'received' AND i.id < ?"
             " AND i.state <> 'merged' AND NOT (i.state = 'held' AND i.reason IN"
-            " ('structure', 'uid-mismatch', 'no-sop-instance-uid')) ORDER BY i.id",
+            " ('structure', 'uid-mismatch', 'no-sop-instance-uid', 'damaged')) ORDER BY i.id",
             (instance.arrival.sop_instance_uid, instance.id),
         )
-        return [(row[0], row[1], row[2]) for row in rows]
+        return [(row[0], row[1], row[2]) for row in rows if not self._is_lost(row)]
+
+    def _is_lost(self, row: sqlite3.Row) -> bool:
+        return row["state"] != "retired" and not self._blobs.path(row["blob"]).exists()
 
     def ready(self, instance: Instance, decision: Decision) -> None:
         """Put down renditions and deliveries, and move the instance to `ready`.
@@ -104,11 +119,8 @@ class Preparing:
     def _claim(self, db: sqlite3.Connection) -> Instance | None:
         lease, now = self._leases.new(), self._clock.utc()
         values = self._leases.values() | {"lease": lease.token, "until": lease.until, "now": now}
-        for priority in Priority:
-            row = db.execute(_CLAIM, values | {"priority": int(priority)}).fetchone()
-            if row:
-                return self._instance(db, row)
-        return None
+        row = self._turns.claim(db, _NEXT_DOOR, _CLAIM, values)
+        return self._instance(db, row) if row else None
 
     def _instance(self, db: sqlite3.Connection, row: sqlite3.Row) -> Instance:
         received = rendition_of(db.execute(_RECEIVED, (row["id"],)).fetchone(), self._blobs)
@@ -153,9 +165,9 @@ class Preparing:
         self, db: sqlite3.Connection, instance: Instance, destination: str, rendition_id: int
     ) -> None:
         db.execute(
-            "INSERT INTO delivery (instance_id, destination, round, rendition_id, priority)"
-            " VALUES (?, ?, 1 + (SELECT coalesce(max(round), 0) FROM delivery"
-            " WHERE instance_id = ? AND destination = ?), ?, ?)",
+            "INSERT INTO delivery (instance_id, destination, round, rendition_id, priority, door,"
+            " waits_since, state) VALUES (?, ?, 1 + (SELECT coalesce(max(round), 0) FROM delivery"
+            " WHERE instance_id = ? AND destination = ?), ?, ?, ?, ?, ?)",
             (
                 instance.id,
                 destination,
@@ -163,6 +175,9 @@ class Preparing:
                 destination,
                 rendition_id,
                 instance.arrival.priority,
+                instance.arrival.door,
+                trusted_s(db, self._clock),
+                DeliveryState.QUEUED,
             ),
         )
 
@@ -187,7 +202,8 @@ class Preparing:
         self, db: sqlite3.Connection, instance: Instance, code: str, detail: str, delay_s: float
     ) -> None:
         done = db.execute(
-            "UPDATE instance SET lease = '', not_before = ?, reason = ?, detail = ?"
+            # This claim came to its end: attempts count those that took the process with them.
+            "UPDATE instance SET lease = '', not_before = ?, reason = ?, detail = ?, attempts = 0"
             " WHERE id = ? AND state = 'received' AND lease = ?",
             (self._clock.utc() + delay_s, code, detail, instance.id, instance.lease),
         )

@@ -46,7 +46,10 @@ class Receiving:
         try:
             return self._database.write(lambda db: self._insert(db, arrival, blob))
         except sqlite3.OperationalError as error:
-            self._blobs.discard(blob.name)
+            # Where the disk fails, the row may be there after a restart, and needs its file then;
+            # where it is only full, or busy, the row is surely not there.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_IOERR:
+                self._blobs.discard(blob.name)
             raise SpoolFull(f"the database cannot write: {error}") from error
 
     def _insert(self, db: sqlite3.Connection, arrival: Arrival, blob: Blob) -> int:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from spool import doorbell, migrations
+from spool.ageing import Ageing
 from spool.blobs import Blobs
 from spool.breakers import Breakers
 from spool.clock import Clock
@@ -14,7 +15,10 @@ from spool.doorbell import Doorbell
 from spool.lock import Lock, is_held
 from spool.preparing import Preparing
 from spool.receiving import Receiving
+from spool.retiring import Retiring
+from spool.room import Bounds, Room
 from spool.rows import Leases
+from spool.scrubbing import Scrubbing
 
 
 class NotMigrated(Exception):
@@ -33,12 +37,12 @@ class Spool:
         state_dir: Path,
         run_dir: Path,
         *,
-        reserve_bytes: int = 0,
+        bounds: Bounds = Bounds(),  # noqa: B008  # it is frozen
         clock: Clock | None = None,
     ) -> None:
         self.state_dir, self.run_dir = state_dir, run_dir
         self.clock = clock or Clock()
-        self.blobs = Blobs(state_dir / "spool", reserve_bytes=reserve_bytes)
+        self.blobs = Blobs(state_dir / "spool", reserve_bytes=bounds.refuse_bytes)
         self.database = Database(state_dir / "db" / "spool.db")
         leases = Leases(self.clock)
         self.receiving = Receiving(self.database, self.blobs, self.clock)
@@ -47,9 +51,15 @@ class Spool:
         self.breakers = Breakers(self.database, self.clock)
         self.deciding = Deciding(self.database, self.clock)
         self.counting = Counting(self.database, self.clock)
+        self.ageing = Ageing(self.database, self.clock)
+        self.retiring = Retiring(self.database, self.blobs, self.clock)
+        self.scrubbing = Scrubbing(self.database, self.blobs, self.clock)
+        self.room = Room(state_dir, self.database, bounds)
 
     def migrate(self) -> list[str]:
         """Bring the schema up to date and return the names of the scripts that ran."""
+        if migrations.pending(self.database):
+            self.blobs.sync_folders()  # of a first start, before anything is promised in them
         return migrations.migrate(self.database)
 
     def must_be_migrated(self) -> None:

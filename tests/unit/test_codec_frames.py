@@ -223,3 +223,11 @@ def test_a_raw_frame_of_the_wrong_length_is_refused(length: int) -> None:
     for swapped in (False, True):
         with pytest.raises(Undecodable):
             cells.from_raw(bytes(length), Geometry(3, 3, 1, 8, 8, False, swapped=swapped))
+
+
+@pytest.mark.parametrize(
+    ("tail", "complete"), [(b"", True), (b"\0", True), (b"\xff", True), (b"\0\0", False)]
+)
+def test_one_byte_of_padding_may_follow_a_codestream(tail: bytes, complete: bool) -> None:
+    geometry = Geometry(32, 32, 1, 8, 8, False)
+    assert codestream.is_complete(jpeg2000.encode(shades(geometry), geometry) + tail) is complete

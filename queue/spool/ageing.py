@@ -1,0 +1,73 @@
+"""ageing: time that can be trusted, and what is given up by it.
+
+Takes      CLOCK_BOOTTIME, which never steps
+Gives      seconds that this box has been running since its first day, over all boots
+Holds      deliveries that waited for longer than `give_up_s`: a person decides; never deleted
+Repeats    a crash forgets at most the seconds since the last tick
+
+A wall clock that jumps a year neither expires nor freezes anything: it is not asked. Hours without
+power do not count, since nobody could have tried.
+"""
+
+import sqlite3
+
+from spool.clock import Clock
+from spool.database import Database
+from spool.rows import note
+
+ROWS_MOST = 500
+
+
+def trusted_s(db: sqlite3.Connection, clock: Clock) -> float:
+    """Return the trusted seconds now."""
+    row = db.execute("SELECT * FROM trusted_time WHERE id = 1").fetchone()
+    if row is None:
+        return 0.0
+    since = clock.boottime() - row["boottime"] if row["boot_id"] == clock.boot_id else 0.0
+    return float(row["seconds"] + max(0.0, since))
+
+
+class Ageing:
+    """What the stage `tend` calls."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    def tick(self) -> float:
+        """Write down the time that went by and return the trusted seconds."""
+        return self._database.write(self._tick)
+
+    def give_up(self, give_up_s: float) -> int:
+        """Hold what waited for longer than `give_up_s`; return how many, at most `ROWS_MOST`."""
+        return self._database.write(lambda db: self._give_up(db, give_up_s))
+
+    def _tick(self, db: sqlite3.Connection) -> float:
+        now = trusted_s(db, self._clock)
+        db.execute(
+            "INSERT INTO trusted_time VALUES (1, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " boot_id = excluded.boot_id, boottime = excluded.boottime, seconds = excluded.seconds",
+            (self._clock.boot_id, self._clock.boottime(), now),
+        )
+        return now
+
+    def _give_up(self, db: sqlite3.Connection, give_up_s: float) -> int:
+        before = trusted_s(db, self._clock) - give_up_s
+        if before <= 0:
+            return 0
+        rows = db.execute(
+            "UPDATE delivery SET state = 'held', lease = '', error_code = 'gave-up' WHERE id IN"
+            " (SELECT id FROM delivery WHERE state = 'queued' AND waits_since < ? LIMIT ?)"
+            " RETURNING id, instance_id",
+            (before, ROWS_MOST),
+        ).fetchall()
+        for row in rows:
+            note(
+                db,
+                self._clock.utc(),
+                "tend",
+                "held",
+                "gave-up",
+                instance_id=row["instance_id"],
+                delivery_id=row["id"],
+            )
+        return len(rows)

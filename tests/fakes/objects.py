@@ -1,0 +1,79 @@
+"""objects: small data sets of a stated class and UID, as bytes; and real pictures, told apart."""
+
+import itertools
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian
+
+from tests.fakes.data_sets import EXPLICIT, Form, Value, encoded, item, us
+from tests.fakes.upper_layer import US_IMAGE
+
+UI, PIXEL_DATA = "UI", 0x7FE00010
+_COUNTER = itertools.count(1)
+
+
+def new_uid() -> str:
+    return f"2.25.{uuid.uuid4().int}"
+
+
+def small(
+    uid: str,
+    sop_class_uid: str = US_IMAGE,
+    *,
+    form: Form = EXPLICIT,
+    pixels: bytes = bytes(range(256)),
+    body: bytes = b"",
+) -> bytes:
+    """Return a 16 by 16 image; `body` stands in place of its Pixel Data element."""
+    head = (
+        _uid(0x00080016, sop_class_uid),
+        _uid(0x00080018, uid),
+        Value(0x00100020, "LO", b"SECRET-ID "),
+        _uid(0x0020000D, "1.2.3.4"),
+        _uid(0x0020000E, "1.2.3.5"),
+        us(0x00280002, 1),
+        Value(0x00280004, "CS", b"MONOCHROME2 "),
+        us(0x00280010, 16),
+        us(0x00280011, 16),
+        us(0x00280100, 8),
+        us(0x00280101, 8),
+        us(0x00280102, 7),
+        us(0x00280103, 0),
+    )
+    last = () if body else (Value(PIXEL_DATA, "OW" if not form.explicit else "OB", pixels),)
+    return encoded((*head, *last), form) + body
+
+
+def fragmented(stream: bytes) -> bytes:
+    """Return encapsulated Pixel Data with one fragment that nobody here can decode."""
+    body = item() + item(stream + bytes(len(stream) % 2)) + item(tag=0xE0DD)
+    return b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + body
+
+
+def _uid(tag: int, uid: str) -> Value:
+    return Value(tag, UI, uid.encode() + bytes(len(uid) % 2))
+
+
+def renamed(picture: Path, folder: Path) -> Iterator[Path]:
+    """Give copies of a real picture without end: each with a UID and pixels of its own.
+
+    The serial number stands in the first pixels, so that a mixed-up picture is seen.
+    """
+    made = dcmread(picture)
+    assert made.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian, picture
+    pixels = made.PixelData
+    for number in _COUNTER:
+        uid = new_uid()
+        made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = uid
+        made.PixelData = number.to_bytes(4, "little") + pixels[4:]
+        path = folder / f"{number:06}.dcm"
+        made.save_as(path)
+        yield path
+
+
+def several(picture: Path, folder: Path, count: int) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    return list(itertools.islice(renamed(picture, folder), count))

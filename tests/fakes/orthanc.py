@@ -1,0 +1,63 @@
+"""orthanc: a real Orthanc on the loopback, as the archive."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.running import Running
+
+
+class Orthanc:
+    """Runs from construction to `close`; `syntaxes` are those that it accepts."""
+
+    def __init__(
+        self,
+        program: str,
+        folder: Path,
+        free_port: Callable[[], int],
+        *,
+        syntaxes: Sequence[str] = ("*",),
+    ) -> None:
+        self.port, self._http_port, self._folder = free_port(), free_port(), folder / "orthanc"
+        self._folder.mkdir()
+        settings = {
+            "StorageDirectory": str(self._folder / "storage"),
+            "IndexDirectory": str(self._folder / "storage"),
+            "Plugins": [],
+            "HttpPort": self._http_port,
+            "DicomPort": self.port,
+            "DicomAet": "ARCHIVE",
+            "DicomAlwaysAllowStore": True,
+            "AcceptedTransferSyntaxes": list(syntaxes),
+            "UnknownSopClassAccepted": True,
+            "OverwriteInstances": True,
+        }
+        path = self._folder / "orthanc.json"
+        path.write_text(json.dumps(settings), encoding="utf-8")
+        self.running = Running([program, "--verbose", str(path)], folder / "orthanc.log")
+        self.running.wait_for("Orthanc has started", within_s=60)
+
+    def associations(self) -> int:
+        return len(self.running.found("Association Received from AET"))
+
+    def instances(self) -> dict[str, str]:
+        """Return Orthanc's own key of each object, by SOP Instance UID."""
+        found = json.loads(self._get("/instances?expand"))
+        return {str(one["MainDicomTags"]["SOPInstanceUID"]): str(one["ID"]) for one in found}
+
+    def fetch(self, key: str) -> Path:
+        """Return a file with one object, as Orthanc gives it out."""
+        path = self._folder / f"{key}.dcm"
+        path.write_bytes(self._get(f"/instances/{key}/file"))
+        return path
+
+    def close(self) -> None:
+        self.running.kill()
+
+    def _get(self, path: str) -> Any:
+        # No proxy: the environment's would be asked for the loopback, too.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{self._http_port}{path}", timeout=30) as answer:
+            return answer.read()
