@@ -15,7 +15,7 @@ from gateway.config.load import config_file, load
 from gateway.config.model import Settings
 from gateway.config.problems import ConfigError
 from gateway.language import _, set_language
-from gateway.run import CannotOpen, open_spool
+from gateway.start import CannotOpen, open_spool, start
 from spool.errors import FolderBusy
 from spool.store import NotMigrated, Spool
 
@@ -177,10 +177,9 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    spool = open_spool(_settings(options))
-    ran = spool.migrate()
-    spool.close()
-    print(_("Migrated: {scripts}").format(scripts=", ".join(ran)) if ran else _("Up to date."))
+    with start(_settings(options)) as spool:
+        spool.must_be_migrated()
+    print(_("The database is sound and of this version."))
     return EX_OK
 
 

@@ -28,7 +28,7 @@ def begin(level: str = "info") -> None:
     root.setLevel(level.upper())
 
 
-def event(level: int, who: str, what: str, **values: object) -> None:
+def event(level: int, who: str, what: str, /, **values: object) -> None:
     """Write one line: `who` (the stage) did or met `what`."""
     logger = logging.getLogger("gateway")
     if logger.isEnabledFor(level):
@@ -36,17 +36,17 @@ def event(level: int, who: str, what: str, **values: object) -> None:
         logger.log(level, "%s %s%s", who, what, pairs)
 
 
-def info(who: str, what: str, **values: object) -> None:
+def info(who: str, what: str, /, **values: object) -> None:
     """An item moved."""
     event(logging.INFO, who, what, **values)
 
 
-def warning(who: str, what: str, **values: object) -> None:
+def warning(who: str, what: str, /, **values: object) -> None:
     """It will be tried again."""
     event(logging.WARNING, who, what, **values)
 
 
-def error(who: str, what: str, **values: object) -> None:
+def error(who: str, what: str, /, **values: object) -> None:
     """A person is needed."""
     event(logging.ERROR, who, what, **values)
 

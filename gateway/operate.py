@@ -13,13 +13,13 @@ from typing import Any
 from gateway import __version__
 from gateway.config.model import Destination, Settings
 from gateway.dicom.request import AssociationFailed, Called, associate
+from gateway.processes import STAGES
 from gateway.reasons import explain
 from spool.breakers import Breaker
 from spool.counting import Filter
 from spool.deciding import WrongState
 from spool.store import Spool
 
-PROCESS_LOCKS = ("receive", "watch", "prepare", "forward")
 RATE_S = 86400.0
 
 
@@ -39,7 +39,7 @@ def status(settings: Settings, spool: Spool) -> dict[str, Any]:
     return {
         "name": settings.gateway.name,
         "version": __version__,
-        "running": [name for name in PROCESS_LOCKS if spool.is_running(name)],
+        "running": [name for name in STAGES if spool.is_running(name)],
         "instances": spool.counting.instances(),
         "deliveries": {name: nothing | counted.get(name, {}) for name in dict.fromkeys(names)},
         "disk": _disk(settings, spool),

@@ -179,6 +179,14 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scrub:
+    """``[scrub]``: how files are read again, so that a failing disk is known in time."""
+
+    days: Annotated[float, Between(0, 3_650)] = 7.0  #: each file is checked so often
+    bytes_per_s: Bytes = 4_000_000  #: the pace; 0: one file every few seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retain:
     """``[retain]``: how long images stay here after the archive has them."""
 
@@ -222,6 +230,7 @@ class Settings:
     compress: Compress = Compress()
     forward: Forward = Forward()
     room: Room = Room()
+    scrub: Scrub = Scrub()
     retain: Retain = Retain()
     console: Console = Console()
     log: Log = Log()

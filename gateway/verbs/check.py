@@ -9,8 +9,8 @@ from gateway.config.model import Settings
 from gateway.config.unbuilt import not_built_yet
 from gateway.language import _
 from gateway.reasons import explain
-from gateway.run import open_spool
 from gateway.stages.receive import CannotListen, open_doors
+from gateway.start import open_spool
 from gateway.verbs.output import as_json, shown
 
 EX_OK, EX_UNAVAILABLE = 0, 69

@@ -59,8 +59,16 @@ class Decisions:
         return found
 
     def in_force(self, blob: str) -> dict[str, str]:
-        """Return destination ("" for the whole) -> the last decision about it."""
-        return {one.destination: one.what for one in self.read(blob)}
+        """Return destination ("" for the whole) -> the last decision about it.
+
+        What sends or stops the whole ends what was decided about single destinations before.
+        """
+        found: dict[str, str] = {}
+        for one in self.read(blob):
+            if not one.destination and one.what in ("cancel", "resend", "withdraw", "restore"):
+                found.clear()
+            found[one.destination] = one.what
+        return found
 
     def forget(self, blob: str) -> None:
         """Remove the file of a blob that is gone."""

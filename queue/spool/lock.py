@@ -15,7 +15,14 @@ _FLOCK = struct.Struct("hhqqi4x")  # type, whence, start, length, pid
 
 
 class Lock:
-    """An exclusive lock on `path`, held until `release` or the end of the process.
+    """A lock on `path`, held until `release` or the end of the process.
+
+    Parameters
+    ----------
+    waits
+        Wait until the lock is free, instead of raising.
+    shared
+        Others may share it; nobody may hold it alone meanwhile.
 
     Raises
     ------
@@ -23,15 +30,19 @@ class Lock:
         Another process holds it; the text names the lock and, if known, the process.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, waits: bool = False, shared: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+        how = fcntl.F_OFD_SETLKW if waits else fcntl.F_OFD_SETLK
         try:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_WRLCK, 0, 0, 0, 0))
+            fcntl.fcntl(self._fd, how, _FLOCK.pack(kind, 0, 0, 0, 0))
         except BlockingIOError:
             holder = os.pread(self._fd, 64, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
             raise FolderBusy(f"{path.stem} (process {holder or 'unknown'})") from None
+        if shared:
+            return
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 

@@ -10,6 +10,7 @@ from spool.ageing import trusted_s
 from spool.blobs import Blobs
 from spool.clock import Clock
 from spool.database import Database
+from spool.decisions import Decisions
 from spool.model import Arrival, Decision, DeliveryState, Instance, InstanceState, Priority
 from spool.rows import (
     FREE,
@@ -39,13 +40,24 @@ _RECEIVED = (
     f"SELECT {RENDITION_COLUMNS} FROM rendition r WHERE r.instance_id = ? AND r.role = 'received'"
 )
 
+#: What a person had decided about a destination before its delivery was made.
+_DECIDED = {"cancel": DeliveryState.CANCELLED, "hold": DeliveryState.HELD}
+
 
 class Preparing:
     """What the stage `prepare` calls; `WHO` signs in the history."""
 
     WHO = "prepare"
 
-    def __init__(self, database: Database, blobs: Blobs, clock: Clock, leases: Leases) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        decisions: Decisions,
+        clock: Clock,
+        leases: Leases,
+    ) -> None:
+        self._decisions = decisions
         self._database, self._blobs, self._clock, self._leases = database, blobs, clock, leases
         self._turns = Turns()
 
@@ -79,7 +91,8 @@ class Preparing:
         it, and must not be thrown away for it.
         """
         rows = self._database.read(
-            "SELECT i.id, r.sha256, r.transfer_syntax_uid, r.blob, i.state FROM rendition r"
+            "SELECT i.id, r.sha256, r.transfer_syntax_uid, r.blob, i.state, r.gone_at"
+            " FROM rendition r"
             " JOIN instance i ON i.id = r.instance_id"
             " WHERE r.sop_instance_uid = ? AND r.role = 'received' AND i.id < ?"
             " AND i.state <> 'merged' AND NOT (i.state = 'held' AND i.reason IN"
@@ -89,7 +102,8 @@ class Preparing:
         return [(row[0], row[1], row[2]) for row in rows if not self._is_lost(row)]
 
     def _is_lost(self, row: sqlite3.Row) -> bool:
-        return row["state"] != "retired" and not self._blobs.path(row["blob"]).exists()
+        waits = row["state"] in ("received", "ready", "held") and not row["gone_at"]
+        return waits and not self._blobs.path(row["blob"]).exists()
 
     def ready(self, instance: Instance, decision: Decision) -> None:
         """Put down renditions and deliveries, and move the instance to `ready`.
@@ -107,9 +121,7 @@ class Preparing:
 
     def merge(self, instance: Instance, kept_id: int) -> None:
         """Say that this re-send added nothing to instance `kept_id`; its blob goes."""
-        self._database.write(
-            lambda db: self._leave(db, instance, InstanceState.MERGED, "sent-again", str(kept_id))
-        )
+        self._database.write(lambda db: self._merge(db, instance, kept_id))
         self._blobs.discard(instance.received.blob.name)
 
     def defer(self, instance: Instance, code: str, detail: str, delay_s: float) -> None:
@@ -142,8 +154,11 @@ class Preparing:
         now = self._clock.utc()
         ids = [insert_rendition(db, instance.id, one, now) for one in decision.renditions]
         sends = instance.received.id if decision.sends < 0 else ids[decision.sends]
+        decided = self._decisions.in_force(instance.received.blob.name)
         for destination in decision.destinations:
-            self._deliver(db, instance, destination, sends)
+            what = decided.get(destination, decided.get("", ""))
+            state = _DECIDED.get(what, DeliveryState.QUEUED)
+            self._deliver(db, instance, destination, sends, state)
         done = db.execute(
             "UPDATE instance SET state = 'ready', reason = '', detail = '', lease = '',"
             " attempts = 0, study_instance_uid = ?, series_instance_uid = ?, station = ?"
@@ -162,7 +177,12 @@ class Preparing:
         note(db, now, self.WHO, "ready", instance_id=instance.id)
 
     def _deliver(
-        self, db: sqlite3.Connection, instance: Instance, destination: str, rendition_id: int
+        self,
+        db: sqlite3.Connection,
+        instance: Instance,
+        destination: str,
+        rendition_id: int,
+        state: DeliveryState,
     ) -> None:
         db.execute(
             "INSERT INTO delivery (instance_id, destination, round, rendition_id, priority, door,"
@@ -177,8 +197,15 @@ class Preparing:
                 instance.arrival.priority,
                 instance.arrival.door,
                 trusted_s(db, self._clock),
-                DeliveryState.QUEUED,
+                state,
             ),
+        )
+
+    def _merge(self, db: sqlite3.Connection, instance: Instance, kept_id: int) -> None:
+        self._leave(db, instance, InstanceState.MERGED, "sent-again", str(kept_id))
+        db.execute(
+            "UPDATE rendition SET gone_at = ? WHERE id = ?",
+            (self._clock.utc(), instance.received.id),
         )
 
     def _leave(

@@ -54,28 +54,36 @@ class Receiving:
 
     def _insert(self, db: sqlite3.Connection, arrival: Arrival, blob: Blob) -> int:
         now = self._clock.utc()
-        cursor = db.execute(
-            "INSERT INTO instance (sop_instance_uid, sop_class_uid, door, peer_address, station,"
-            " priority, received_at) VALUES (?,?,?,?,?,?,?)",
-            (
-                arrival.sop_instance_uid,
-                arrival.sop_class_uid,
-                arrival.door,
-                arrival.peer_address,
-                arrival.station,
-                arrival.priority,
-                now,
-            ),
-        )
-        instance_id = int(cursor.lastrowid or 0)
-        received = Rendition(
-            Role.RECEIVED,
-            arrival.sop_instance_uid,
-            arrival.sop_class_uid,
-            arrival.transfer_syntax_uid,
-            blob,
-            proved=True,
-        )
-        insert_rendition(db, instance_id, received, now)
+        instance_id = insert_instance(db, arrival, blob, received_at=now, at=now)
         note(db, now, arrival.door, "received", blob.sha256, instance_id=instance_id)
         return instance_id
+
+
+def insert_instance(
+    db: sqlite3.Connection, arrival: Arrival, blob: Blob, *, received_at: float, at: float
+) -> int:
+    """Write the rows of a durable blob that somebody brought; return the instance's id."""
+    cursor = db.execute(
+        "INSERT INTO instance (sop_instance_uid, sop_class_uid, door, peer_address, station,"
+        " priority, received_at) VALUES (?,?,?,?,?,?,?)",
+        (
+            arrival.sop_instance_uid,
+            arrival.sop_class_uid,
+            arrival.door,
+            arrival.peer_address,
+            arrival.station,
+            arrival.priority,
+            received_at,
+        ),
+    )
+    instance_id = int(cursor.lastrowid or 0)
+    received = Rendition(
+        Role.RECEIVED,
+        arrival.sop_instance_uid,
+        arrival.sop_class_uid,
+        arrival.transfer_syntax_uid,
+        blob,
+        proved=True,
+    )
+    insert_rendition(db, instance_id, received, at)
+    return instance_id

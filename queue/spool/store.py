@@ -10,15 +10,22 @@ from spool.clock import Clock
 from spool.counting import Counting
 from spool.database import Database
 from spool.deciding import Deciding
+from spool.decisions import Decisions
 from spool.delivering import Delivering
 from spool.doorbell import Doorbell
 from spool.lock import Lock, is_held
 from spool.preparing import Preparing
 from spool.receiving import Receiving
+from spool.repair import Repair
 from spool.retiring import Retiring
 from spool.room import Bounds, Room
 from spool.rows import Leases
 from spool.scrubbing import Scrubbing
+
+#: The lock of who removes files, shared by who copies them.
+FILES = "files"
+#: The lock of who starts, shared by who brings files meanwhile.
+START = "start"
 
 
 class NotMigrated(Exception):
@@ -44,17 +51,19 @@ class Spool:
         self.clock = clock or Clock()
         self.blobs = Blobs(state_dir / "spool", reserve_bytes=bounds.refuse_bytes)
         self.database = Database(state_dir / "db" / "spool.db")
+        self.decisions = Decisions(self.blobs)
         leases = Leases(self.clock)
         self.receiving = Receiving(self.database, self.blobs, self.clock)
-        self.preparing = Preparing(self.database, self.blobs, self.clock, leases)
+        self.preparing = Preparing(self.database, self.blobs, self.decisions, self.clock, leases)
         self.delivering = Delivering(self.database, self.blobs, self.clock, leases)
         self.breakers = Breakers(self.database, self.clock)
-        self.deciding = Deciding(self.database, self.clock)
+        self.deciding = Deciding(self.database, self.decisions, self.clock)
         self.counting = Counting(self.database, self.clock)
         self.ageing = Ageing(self.database, self.clock)
         self.retiring = Retiring(self.database, self.blobs, self.clock)
         self.scrubbing = Scrubbing(self.database, self.blobs, self.clock)
         self.room = Room(state_dir, self.database, bounds)
+        self.repair = Repair(self.database, self.blobs, self.deciding, self.clock)
 
     def migrate(self) -> list[str]:
         """Bring the schema up to date and return the names of the scripts that ran."""
@@ -67,13 +76,13 @@ class Spool:
         if names := migrations.pending(self.database):
             raise NotMigrated(", ".join(names))
 
-    def lock(self, name: str) -> Lock:
-        """Return the lock `name` of this state folder, or raise `FolderBusy`."""
-        return Lock(self._lock_path(name))
+    def lock(self, name: str, *, waits: bool = False, shared: bool = False) -> Lock:
+        """Return the lock `name` of this state folder, or raise `FolderBusy`; see `Lock`."""
+        return Lock(lock_path(self.state_dir, name), waits=waits, shared=shared)
 
     def is_running(self, name: str) -> bool:
         """Tell whether some process holds the lock `name`."""
-        return is_held(self._lock_path(name))
+        return is_held(lock_path(self.state_dir, name))
 
     def doorbell(self, name: str) -> Doorbell:
         """Return the bell that the stage `name` waits on."""
@@ -93,6 +102,7 @@ class Spool:
     def close(self) -> None:
         self.database.close()
 
-    def _lock_path(self, name: str) -> Path:
-        # In the state folder, not in the run directory: two run directories must not share it.
-        return self.state_dir / "db" / f"{name}.lock"
+
+def lock_path(state_dir: Path, name: str) -> Path:
+    """Return where a lock lies: in the state folder, which two run directories must not share."""
+    return state_dir / "db" / f"{name}.lock"

@@ -57,6 +57,14 @@ def _uid(tag: int, uid: str) -> Value:
     return Value(tag, UI, uid.encode() + bytes(len(uid) % 2))
 
 
+def under_new_uid(picture: Path, copy: Path) -> Path:
+    """Return a copy of a picture, in its own encoding, under another SOP Instance UID."""
+    made = dcmread(picture)
+    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = new_uid()
+    made.save_as(copy)
+    return copy
+
+
 def renamed(picture: Path, folder: Path) -> Iterator[Path]:
     """Give copies of a real picture without end: each with a UID and pixels of its own.
 

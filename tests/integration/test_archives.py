@@ -10,7 +10,7 @@ from pydicom import dcmread
 from tests.fakes import upper_layer as ul
 from tests.fakes.appliance import Gateway, archive
 from tests.fakes.dcmtk import Said, Storescp
-from tests.fakes.objects import several
+from tests.fakes.objects import several, under_new_uid
 from tests.fakes.orthanc import Orthanc
 from tests.fakes.pictures import frames_of
 
@@ -29,8 +29,11 @@ MANY = 25
 
 
 @pytest.fixture
-def pictures(sample: Callable[[str], Path]) -> dict[Path, str]:
-    return {sample(name): option for name, option in PICTURES.items()}
+def pictures(sample: Callable[[str], Path], tmp_path: Path) -> dict[Path, str]:
+    """Copies of them, each under a UID of its own: some are the same picture in other forms."""
+    return {
+        under_new_uid(sample(name), tmp_path / name): option for name, option in PICTURES.items()
+    }
 
 
 def taken_in(gateway: Gateway, store: Callable[..., Said], pictures: Mapping[Path, str]) -> None:

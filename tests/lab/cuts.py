@@ -1,20 +1,20 @@
 """cuts: what a loss of power leaves of a drive, at any moment of its log.
 
-What was flushed is there. Of what was written since, each sector is there or not by chance: so
-writes are lost, come in another order, and are torn.
+What was flushed is there. Of what was written since, each block is there or not by chance: so
+writes are lost, come in another order, and are torn between blocks. Not within: ext4 itself needs
+its journal's commit block whole, or e2fsck and the kernel refuse the journal.
 
 References: man 2 fsync; kernel documentation, block/writeback_cache_control.rst.
 """
 
 import os
 import random
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.drive import Flush, Write
+from tests.lab.drive import Flush, Write, copy
 
-SECTOR_BYTES = 512  #: what every drive writes whole or not at all
+BLOCK_BYTES = 4096  #: the physical sector of today's drives: written whole or not at all
 
 
 class Replay:
@@ -23,16 +23,16 @@ class Replay:
     def __init__(self, image: Path, log: Sequence[Write | Flush], folder: Path) -> None:
         self._log, self._position = log, 0
         self._medium = folder / "drive.medium"
-        shutil.copyfile(image, self._medium)
+        copy(image, self._medium)
         self._pending: list[Write] = []
 
     def cut(self, position: int, image: Path, chance: random.Random, kept: float) -> None:
         """Write to `image` what is left when power goes after `position` requests.
 
-        `kept`, 0 to 1, is the share of the unflushed sectors that the drive saved.
+        `kept`, 0 to 1, is the share of the unflushed blocks that the drive saved.
         """
         self._forward(position)
-        shutil.copyfile(self._medium, image)
+        copy(self._medium, image)
         lucky = [one for write in self._pending for one in _survivors(write, chance, kept)]
         _put(image, lucky)
 
@@ -60,10 +60,12 @@ def flushes(log: Sequence[Write | Flush], first: int) -> list[int]:
 
 
 def _survivors(write: Write, chance: random.Random, kept: float) -> list[Write]:
-    starts = range(0, len(write.data), SECTOR_BYTES)
+    end = write.offset + len(write.data)
+    first = write.offset - write.offset % BLOCK_BYTES
+    blocks = [max(at, write.offset) for at in range(first, end, BLOCK_BYTES)]
     return [
-        Write(write.offset + at, write.data[at : at + SECTOR_BYTES])
-        for at in starts
+        Write(at, write.data[at - write.offset : until - write.offset])
+        for at, until in zip(blocks, [*blocks[1:], end], strict=True)
         if chance.random() < kept
     ]
 

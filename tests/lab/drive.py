@@ -10,9 +10,9 @@ only after the guest's flush, or when it asked for FUA.
 
 import contextlib
 import os
-import shutil
 import socket
 import struct
+import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class Drive:
         self.log: list[Write | Flush] = []
         self.image, self.address = image, folder / "drive.socket"
         self.size = image.stat().st_size
-        shutil.copyfile(image, folder / "drive.live")
+        copy(image, folder / "drive.live")
         self._live = os.open(folder / "drive.live", os.O_RDWR | os.O_CLOEXEC)
         self._heard = threading.Condition()
         self._door = socket.socket(socket.AF_UNIX)
@@ -90,3 +90,8 @@ class Drive:
             peer, _ = self._door.accept()
             with peer, peer.makefile("rwb") as stream:
                 nbd.serve(stream, self)
+
+
+def copy(image: Path, other: Path) -> None:
+    """Copy an image of a drive, and leave its holes."""
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, other], check=True)

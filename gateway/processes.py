@@ -1,0 +1,4 @@
+"""The processes of the product and the stages in each; a later version adds acquire and console."""
+
+PROCESSES = {"intake": ("receive", "watch"), "work": ("prepare", "forward", "retire", "tend")}
+STAGES = tuple(stage for stages in PROCESSES.values() for stage in stages)
