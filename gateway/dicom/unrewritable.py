@@ -1,15 +1,14 @@
 """unrewritable: why a data set cannot be put in another transfer syntax without a guess."""
 
 from gateway.dicom.malformed import tag_text
-from gateway.language import N_, _
 
 #: what stands in the way, by its stable code
 REASONS = {
-    "still-encapsulated": N_("{element} is encapsulated, and the new syntax is not"),
-    "not-encapsulated": N_("{element} is not encapsulated, and the new syntax is"),
-    "word-unknown": N_("the byte order inside {element} is not known"),
-    "word-cut": N_("{element} ends inside a word"),
-    "too-long": N_("{element} does not fit into 4 GiB"),
+    "still-encapsulated": "{element} is encapsulated, and the new syntax is not",
+    "not-encapsulated": "{element} is not encapsulated, and the new syntax is",
+    "word-unknown": "the byte order inside {element} is not known",
+    "word-cut": "{element} ends inside a word",
+    "too-long": "{element} does not fit into 4 GiB",
 }
 
 
@@ -29,7 +28,3 @@ class Unrewritable(Exception):
         self.tag = tag
         self.what = REASONS[code].format(element=tag_text(tag))
         super().__init__(self.what)
-
-    def text(self) -> str:
-        """Return the reason as a person reads it, in the chosen language."""
-        return _(REASONS[self.code]).format(element=tag_text(self.tag))

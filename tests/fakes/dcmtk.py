@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fakes.running import Running
+from tests.fakes.running import Running, wait_for_port
 
 #: Debian's builds leave Nagle's algorithm on without it, which costs 40 ms an object.
 NO_DELAY = {"TCP_NODELAY": "1"}
@@ -53,7 +53,7 @@ class Storescp:
         self.folder.mkdir()
         command = [program, "-v", "-pm", "+B", "-od", str(self.folder), *options, str(self.port)]
         self.running = Running(command, folder / "storescp.log")
-        wait_for_door(self.running, self.port)
+        wait_for_port(self.running, self.port, is_open=True)
 
     def files(self) -> list[Path]:
         return sorted(self.folder.iterdir())
@@ -63,14 +63,3 @@ class Storescp:
 
     def close(self) -> None:
         self.running.kill()
-
-
-def wait_for_door(running: Running, port: int, within_s: float = 20) -> None:
-    """Return when something listens on `port`: the kernel's table tells it without a call.
-
-    storescp says nothing when it is ready, and a call would be counted as an association.
-    """
-    end, wanted = time.monotonic() + within_s, f":{port:04X} 00000000:0000 0A"
-    while wanted not in Path("/proc/net/tcp").read_text(encoding="ascii"):
-        assert time.monotonic() < end, f"nothing listens on {port}"
-        running.news(len(running.lines), 0.02)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian
 
 from tests.fakes.data_sets import EXPLICIT, Form, Value, encoded, item, us
 from tests.fakes.upper_layer import US_IMAGE
@@ -68,15 +67,15 @@ def under_new_uid(picture: Path, copy: Path) -> Path:
 def renamed(picture: Path, folder: Path) -> Iterator[Path]:
     """Give copies of a real picture without end: each with a UID and pixels of its own.
 
-    The serial number stands in the first pixels, so that a mixed-up picture is seen.
+    The serial number stands in the first pixels of native ones, so that a mix-up is seen.
     """
     made = dcmread(picture)
-    assert made.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian, picture
     pixels = made.PixelData
     for number in _COUNTER:
         uid = new_uid()
         made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = uid
-        made.PixelData = number.to_bytes(4, "little") + pixels[4:]
+        if not made.file_meta.TransferSyntaxUID.is_encapsulated:
+            made.PixelData = number.to_bytes(4, "little") + pixels[4:]
         path = folder / f"{number:06}.dcm"
         made.save_as(path)
         yield path

@@ -3,9 +3,11 @@
 import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -78,9 +80,13 @@ class Running:
         self.wait_until_alone(10)
 
     def wait_until_alone(self, within_s: float) -> None:
-        """Return when no process holds the program's output: it and all it started are gone."""
+        """Return when it and all that it started are gone."""
+        for pid in session(self.pid):
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                _wait_for_end(pid, within_s)
         self._reader.join(within_s)
-        assert not self._reader.is_alive(), f"left over: {session(self.pid)}"
+        assert not self._reader.is_alive(), f"somebody holds the output of {self.pid}"
+        assert not session(self.pid)
 
     def _read(self, log: Path) -> None:
         assert self._process.stdout is not None
@@ -94,6 +100,27 @@ class Running:
         with self._heard:
             self._ended = True
             self._heard.notify_all()
+
+
+def _wait_for_end(pid: int, within_s: float) -> None:
+    """Return when a process that is nobody's child here has ended (man 2 pidfd_open)."""
+    fd = os.pidfd_open(pid)
+    try:
+        ended, _, _ = select.select([fd], [], [], within_s)
+    finally:
+        os.close(fd)
+    assert ended, f"left over: {pid}"
+
+
+def wait_for_port(running: Running, port: int, *, is_open: bool, within_s: float = 20) -> None:
+    """Return when `port` is listened on, or no more: the kernel's table tells it without a call.
+
+    storescp says nothing when it is ready, and a call would be counted as an association.
+    """
+    end, wanted = time.monotonic() + within_s, f":{port:04X} 00000000:0000 0A"
+    while (wanted in Path("/proc/net/tcp").read_text(encoding="ascii")) is not is_open:
+        assert time.monotonic() < end, f"port {port} is {'closed' if is_open else 'open'} still"
+        running.news(len(running.lines), 0.02)
 
 
 def session(leader: int) -> dict[int, str]:

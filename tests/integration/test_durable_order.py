@@ -77,16 +77,16 @@ def test_file_folder_and_row_are_synced_before_the_response_leaves(
     folder = first(found, "fsync|fdatasync", "spool/blobs/2", after=link)
     row = first(found, "fsync|fdatasync", "spool.db", after=folder)
     # 04 is a P-DATA-TF; what was said before the object came is not in the trace.
-    answer = first(found, "sendmsg|sendto|write|writev", "TCP", r"\4\0")
+    answer = first(found, "sendmsg|sendto|write|writev", "socket:[", r'"\4\0')
     assert file < link < folder < row < answer, found
 
 
 def test_the_trace_would_show_a_response_that_came_too_early() -> None:
     lines = [
-        "[pid 7] 10:00:00.1 sendmsg(5<TCP:[1]>, <unfinished ...>",
+        "[pid 7] 10:00:00.1 sendmsg(5<socket:[1]>, <unfinished ...>",
         "[pid 8] 10:00:00.2 fsync(6</s/spool/incoming/#1>) = 0",
         '[pid 7] 10:00:00.3 <... sendmsg resumed>{"\\4\\0"}) = 12',
     ]
     found = calls(lines)
     assert [call.name for call in found] == ["fsync", "sendmsg"]
-    assert first(found, "sendmsg", "TCP") > first(found, "fsync", "incoming")
+    assert first(found, "sendmsg", "socket:[") > first(found, "fsync", "incoming")

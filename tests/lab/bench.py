@@ -8,7 +8,7 @@ import json
 import random
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tests.fakes.appliance import archive
@@ -23,8 +23,7 @@ from tests.lab.sender import Acked, Sender
 
 GUEST_PORT = 11112
 BOOT_S = 180.0  #: longest time from power to an open door
-LOAD_S = 240.0  #: longest time for one load
-SENDERS = 2  #: so that objects share commits
+KEPT = (0.0, 0.5, 0.9)  #: shares of the unflushed blocks that a drive may have saved
 CONFIGURATION = f"""config_version = 1
 [gateway]
 name = "lab"
@@ -61,7 +60,7 @@ class Bench:
     def boot(
         self, image: Path, folder: Path, *, mount: str = "relatime", before: str = ""
     ) -> "Run":
-        """Power on; return when the gateway takes associations.
+        """Power on; `Run.wait_until_open` says when the gateway takes associations.
 
         `mount` are options of ext4, `before` a command that runs the gateway: the two places
         where a known mistake is put in.
@@ -112,6 +111,28 @@ class Run:
         self.drive.close()
         for one in self.senders:
             one.stop()
+
+    def points(self, count: int, chance: random.Random) -> list[int]:
+        """Return positions of the log at which to cut afterwards, all after the first promise.
+
+        Half of them lie right before a flush, where most is at risk.
+        """
+        first = min(one.position for one in self.acked())
+        before = flushes(self.drive.log, first)
+        risky = chance.sample(before, min(count // 2, len(before)))
+        others = chance.sample(range(first, self.drive.position()), count - len(risky))
+        return sorted(risky + others)
+
+    def left(self, points: Iterable[int], chance: random.Random) -> Iterator[tuple[int, Path]]:
+        """Give (position, image) of what a cut at each of the ascending `points` leaves.
+
+        An image is there until the next one is asked for.
+        """
+        replay = Replay(self.drive.image, self.drive.log, self._folder)
+        image = self._folder / "cut"
+        for point in points:
+            replay.cut(point, image, chance, chance.choice(KEPT))
+            yield point, image
 
     def acked(self) -> list[Acked]:
         """Return what was promised in this life."""

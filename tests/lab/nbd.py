@@ -6,11 +6,21 @@ Gives      answers in the order of the requests, each after it is done
 References: NBD protocol, doc/proto.md (fixed newstyle negotiation, simple replies).
 """
 
+import enum
 import io
 import struct
 from typing import Protocol
 
-READ, WRITE, DISCONNECT, FLUSH = range(4)
+
+class Command(enum.IntEnum):
+    """The requests that may come."""
+
+    READ = 0
+    WRITE = 1
+    DISCONNECT = 2
+    FLUSH = 3
+
+
 FUA = 1
 EXPORT_NAME, ABORT, INFO, GO = 1, 2, 6, 7
 HAS_FLAGS, SEND_FLUSH, SEND_FUA = 1, 4, 8
@@ -72,13 +82,13 @@ def _answer(stream: io.BufferedRWPair, storage: Storage) -> bool:
     _, flags, command, handle, offset, length = struct.unpack(">IHHQQI", stream.read(28))
     answer, error = b"", 0
     match command:
-        case 0:
+        case Command.READ:
             answer = storage.read(offset, length)
-        case 1:
+        case Command.WRITE:
             storage.write(offset, stream.read(length), firm=bool(flags & FUA))
-        case 2:
+        case Command.DISCONNECT:
             return False
-        case 3:
+        case Command.FLUSH:
             storage.flush()
         case _:
             error = EINVAL

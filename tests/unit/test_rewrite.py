@@ -203,7 +203,7 @@ def test_what_would_be_a_guess_is_refused_and_nothing_is_written(tmp_path: Path,
             pixel_data=None,
         )
     assert (caught.value.code, written) == (code, [])
-    assert caught.value.text()
+    assert caught.value.what
 
 
 def test_pixels_past_four_gigabytes_do_not_fit_a_native_syntax(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_what_contradicts_itself_is_malformed(tmp_path: Path, name: str) -> None
     data, code = BAD[name]
     error = refused(tmp_path, data)
     assert error.code == code
-    assert str(error.offset) in error.text()
+    assert str(error.offset) in str(error)
 
 
 def test_every_reason_is_met_by_a_test() -> None:
