@@ -4,22 +4,25 @@ A verb that reads no DICOM answers within 400 ms: what is heavy is imported wher
 """
 
 import argparse
-import sqlite3
 import sys
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from gateway import __version__, logs
 from gateway.config.load import config_file, load
 from gateway.config.model import Settings
-from gateway.config.problems import ConfigError
 from gateway.language import _, set_language
-from gateway.start import CannotOpen, open_spool, start
-from spool.errors import FolderBusy
-from spool.store import NotMigrated, Spool
+from gateway.start import start
+from gateway.verbs import faults
+from gateway.verbs.output import fault
+from gateway.verbs.selection import add_filter, filter_of, unclear
+from gateway.visit import visit
+from spool.store import Spool
 
-EX_OK, EX_USAGE, EX_SOFTWARE, EX_OSERR, EX_TEMPFAIL, EX_CONFIG = 0, 64, 70, 71, 75, 78
+EX_OK, EX_USAGE, EX_SOFTWARE = 0, 64, 70
 
 Verb = Callable[[argparse.Namespace], int]
 
@@ -31,21 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         verb: Verb = options.verb
         return verb(options)
-    except CannotOpen as fault:
-        return _fault(fault.code, fault.detail, EX_OSERR)
-    except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        return EX_CONFIG
-    except FolderBusy as busy:
-        return _fault("state-folder-in-use", str(busy), EX_TEMPFAIL)
-    except NotMigrated as missing:
-        return _fault("not-migrated", str(missing), EX_TEMPFAIL)
-    except sqlite3.DatabaseError as damaged:
-        return _fault("database-damaged", str(damaged), EX_SOFTWARE)
     except BrokenPipeError:
         sys.stderr.close()  # nobody reads: there is nobody to tell
         return EX_OK
+    except faults.KNOWN as error:
+        return faults.tell(error)
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,13 +73,18 @@ def _add_running(verbs: Verbs) -> None:
     demo.add_argument("--keep", action="store_true", help=_("keep the working folder"))
     _verb(verbs, "migrate", _migrate, _("Bring the database to this version."))
     bench = _verb(verbs, "bench", _bench, _("Measure, beside a peer, in the same run."))
-    bench.add_argument("what", choices=("ingest", "codec", "through", "memory"))
-    bench.add_argument("--rounds", type=int, default=3, help=_("interleaved runs of each"))
+    bench.add_argument("what", choices=("ingest", "codec", "through", "memory", "all"))
+    bench.add_argument("--rounds", type=_positive, default=3, help=_("interleaved runs of each"))
+    bench.add_argument("--objects", type=_positive, default=200, help=_("images sent in a run"))
+    bench.add_argument("--dir", type=_folder, help=_("folder on the disk to measure"))
     _json_option(bench)
 
 
 def _add_looking(verbs: Verbs) -> None:
-    _json_option(_verb(verbs, "check", _check, _("Check the configuration and this box.")))
+    check = _verb(verbs, "check", _check, _("Check the configuration and this box."))
+    check.add_argument("--spool", action="store_true", help=_("read and compare every file"))
+    check.add_argument("--seen", action="store_true", help=_("do not show again what happened"))
+    _json_option(check)
     _json_option(_verb(verbs, "status", _status, _("Show how the gateway is.")))
     echo = _verb(verbs, "echo", _echo, _("Ask a destination whether it is there."))
     echo.add_argument("destination")
@@ -94,6 +92,12 @@ def _add_looking(verbs: Verbs) -> None:
     files = _verb(verbs, "import", _import, _("Take in files and folders."))
     files.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     _json_option(files)
+    backup = _verb(verbs, "backup", _backup, _("Copy database and files to a new folder."))
+    backup.add_argument("folder", type=Path, metavar="DIR")
+    _json_option(backup)
+    restore = _verb(verbs, "restore", _restore, _("Put a backup into an empty state folder."))
+    restore.add_argument("folder", type=Path, metavar="DIR")
+    _json_option(restore)
     config = verbs.add_parser("config", help=_("Show the settings.")).add_subparsers(
         metavar="VERB", required=True
     )
@@ -106,8 +110,7 @@ def _add_queue(verbs: Verbs) -> None:
         metavar="VERB", required=True
     )
     lists = _verb(nouns, "list", _queue_list, _("List instances."))
-    for name in ("state", "destination", "door", "study"):
-        lists.add_argument(f"--{name}", default="")
+    add_filter(lists)
     lists.add_argument("--most", type=int, default=1000, help=_("longest list"))
     lists.add_argument("--after", type=int, default=0, help=_("only ids above this one"))
     _json_option(lists)
@@ -118,11 +121,17 @@ def _add_queue(verbs: Verbs) -> None:
         ("hold", _("Keep an instance from going anywhere.")),
         ("release", _("Let what is held go on as it is.")),
         ("retry", _("Try again now.")),
+        ("cancel", _("Do not send what was not sent yet.")),
+        ("withdraw", _("Take an instance back, into the trash.")),
+        ("bring-back", _("Bring an instance back out of the trash.")),
+        ("resend", _("Send again what was sent.")),
     ):
         one = _verb(nouns, name, _queue_decide, text)
-        one.set_defaults(what=name)
-        one.add_argument("keys", nargs="+", metavar="ID|UID")
-        one.add_argument("--destination", default="", help=_("only the delivery to this one"))
+        one.set_defaults(name=name)
+        one.add_argument("keys", nargs="*", metavar="ID|UID")
+        add_filter(one)
+        one.add_argument("--all", action="store_true", help=_("without any filter"))
+        one.add_argument("--dry-run", action="store_true", help=_("only say which it would meet"))
         _json_option(one)
 
 
@@ -135,6 +144,20 @@ def _verb(verbs: Verbs, name: str, verb: Verb, text: str) -> argparse.ArgumentPa
 
 def _config_option(one: argparse.ArgumentParser, default: str | None) -> None:
     one.add_argument("--config", metavar="FILE", default=default, help=_("the configuration file"))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _folder(text: str) -> Path:
+    folder = Path(text)
+    if not folder.is_dir():
+        raise ValueError(text)
+    return folder
 
 
 def _json_option(one: argparse.ArgumentParser) -> None:
@@ -150,9 +173,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _opened(options: argparse.Namespace) -> tuple[Settings, Spool]:
     settings = _settings(options)
-    spool = open_spool(settings)
-    spool.migrate()
-    return settings, spool
+    return settings, visit(settings)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -161,7 +182,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         return run.run(_settings(options), options.names)
     except run.UnknownStage as unknown:
-        return _fault("unknown-stage", str(unknown), EX_USAGE)
+        return _wrong_usage("unknown-stage", str(unknown))
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -172,8 +193,19 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> int:
     from gateway.bench import report
+    from gateway.verbs import output
 
-    return report.main(options.what, rounds=options.rounds, json=options.json)
+    rounds, objects = options.rounds, options.objects
+    try:
+        found = report.measure(options.what, rounds=rounds, objects=objects, folder=options.dir)
+    except report.BenchFailed as failed:
+        print(_("A program did not do its part: {what}").format(what=failed), file=sys.stderr)
+        return EX_SOFTWARE
+    if options.json:
+        output.as_json(found.as_data())
+    else:
+        found.show(output.table)
+    return EX_OK
 
 
 def _migrate(options: argparse.Namespace) -> int:
@@ -186,7 +218,7 @@ def _migrate(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from gateway.verbs.check import check
 
-    return check(_settings(options), json=options.json)
+    return check(_settings(options), json=options.json, files=options.spool, seen=options.seen)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -207,6 +239,18 @@ def _import(options: argparse.Namespace) -> int:
     return import_paths(_opened(options)[1], options.paths, json=options.json)
 
 
+def _backup(options: argparse.Namespace) -> int:
+    from gateway.verbs.copy import backup
+
+    return backup(_opened(options)[1], options.folder, json=options.json)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from gateway.verbs.copy import restore
+
+    return restore(_settings(options), options.folder, json=options.json)
+
+
 def _config_show(options: argparse.Namespace) -> int:
     from gateway.config.show import show, to_dict
     from gateway.verbs.output import as_json
@@ -221,16 +265,9 @@ def _config_show(options: argparse.Namespace) -> int:
 
 def _queue_list(options: argparse.Namespace) -> int:
     from gateway.verbs import queue
-    from spool.counting import Filter
 
-    wanted = Filter(
-        options.state,
-        options.destination,
-        options.door,
-        options.study,
-        options.most,
-        options.after,
-    )
+    wanted = filter_of(options, time.time())
+    wanted = replace(wanted, most=options.most, after_id=options.after)
     return queue.list_items(_opened(options)[1], wanted, json=options.json)
 
 
@@ -243,12 +280,15 @@ def _queue_show(options: argparse.Namespace) -> int:
 def _queue_decide(options: argparse.Namespace) -> int:
     from gateway.verbs import queue
 
+    if problem := unclear(options):
+        return _wrong_usage(problem)
+    how = {"dry_run": options.dry_run, "json": options.json}
     spool = _opened(options)[1]
-    return queue.decide(spool, options.what, options.keys, options.destination, json=options.json)
+    if options.keys:
+        return queue.decide_keys(spool, options.name, options.keys, options.destination, **how)
+    return queue.decide_matching(spool, options.name, filter_of(options, time.time()), **how)
 
 
-def _fault(code: str, detail: str, exit_code: int) -> int:
-    from gateway.verbs.output import fault
-
+def _wrong_usage(code: str, detail: str = "") -> int:
     fault(code, detail)
-    return exit_code
+    return EX_USAGE

@@ -1,24 +1,28 @@
 """crew: the parts of one process, a thread each, from their start to their end.
 
 SIGTERM and SIGINT end it: every part finishes what ends within 20 s and gives back the rest. A part
-that ends by an exception ends the process, and a supervisor (ours, or systemd) starts it anew.
+that ends by an exception ends the process, and a supervisor (ours, or systemd) starts it anew. So
+does a damaged database, with a code of its own: whoever starts first, alone, repairs it.
 """
 
 import threading
 import time
 
 from gateway import logs, notify
+from gateway.processes import EX_DAMAGED
 from gateway.worker import Part
 
 FINISH_S = 20.0
 EX_OK, EX_SOFTWARE = 0, 70
+#: How often it is looked whether the database was found damaged.
+LOOK_S = 1.0
 
 
 class Crew:
     """The threads of one process; the main thread watches over them and feeds the watchdog."""
 
-    def __init__(self, parts: list[Part], ended: threading.Event) -> None:
-        self._parts, self._ended = parts, ended
+    def __init__(self, parts: list[Part], ended: threading.Event, damaged: threading.Event) -> None:
+        self._parts, self._ended, self._damaged = parts, ended, damaged
         self._broken: list[str] = []
         self._threads = [
             threading.Thread(target=self._guard, args=(part,), name=part.name, daemon=True)
@@ -29,11 +33,15 @@ class Crew:
         for thread in self._threads:
             thread.start()
         notify.tell("READY=1")
-        beat_s = notify.watchdog_s()
-        while not self._ended.wait(beat_s):
+        while not self._ended.wait(min(notify.watchdog_s() or LOOK_S, LOOK_S)):
+            if self._damaged.is_set():
+                break
             notify.tell("WATCHDOG=1")
         notify.tell("STOPPING=1")
         self._stop()
+        if self._damaged.is_set():
+            logs.error("run", "database-damaged")
+            return EX_DAMAGED
         return EX_SOFTWARE if self._broken else EX_OK
 
     def _guard(self, part: Part) -> None:

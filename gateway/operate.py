@@ -12,19 +12,15 @@ from typing import Any
 
 from gateway import __version__
 from gateway.config.model import Destination, Settings
+from gateway.decide import UnknownItem
 from gateway.dicom.request import AssociationFailed, Called, associate
 from gateway.processes import STAGES
 from gateway.reasons import explain
 from spool.breakers import Breaker
 from spool.counting import Filter
-from spool.deciding import WrongState
 from spool.store import Spool
 
 RATE_S = 86400.0
-
-
-class UnknownItem(Exception):
-    """No instance has the key `args[0]`."""
 
 
 class UnknownDestination(Exception):
@@ -32,16 +28,23 @@ class UnknownDestination(Exception):
 
 
 def status(settings: Settings, spool: Spool) -> dict[str, Any]:
-    """Return counts by state, room, breakers and what runs; see the design's contract."""
-    counted, breakers = spool.counting.deliveries(), spool.breakers.all()
+    """Return counts by state, room, breakers, incidents and what runs: the design's contract."""
+    instances, counted = spool.counting.instances(), spool.counting.deliveries()
+    breakers = spool.breakers.all()
     names = [*(one.name for one in settings.destination), *counted]
     nothing = {"queued": 0, "sent": 0, "confirmed": 0, "held": 0, "cancelled": 0}
     return {
         "name": settings.gateway.name,
         "version": __version__,
         "running": [name for name in STAGES if spool.is_running(name)],
-        "instances": spool.counting.instances(),
+        "instances": instances,
         "deliveries": {name: nothing | counted.get(name, {}) for name in dict.fromkeys(names)},
+        "held": {
+            "instances": instances["held"],
+            "deliveries": sum(states["held"] for states in counted.values()),
+        },
+        "trash": {"instances": spool.counting.in_trash()},
+        "incidents": incidents(spool),
         "disk": _disk(settings, spool),
         "destinations": {
             name: _destination(breakers.get(name, Breaker()), spool)
@@ -70,33 +73,6 @@ def show(spool: Spool, key: str) -> list[dict[str, Any]]:
     ]
 
 
-def decide(spool: Spool, what: str, key: str, who: str, *, destination: str = "") -> list[int]:
-    """Hold, release or retry (`what`) what has this key; return the ids that it met.
-
-    Raises
-    ------
-    UnknownItem
-    WrongState
-        Nothing of it is in a state that allows this.
-    """
-    found = spool.counting.show(key)
-    if not found:
-        raise UnknownItem(key)
-    done, wrong = [], []
-    for one in found:
-        try:
-            getattr(spool.deciding, what)(one["id"], who, destination=destination)
-            done.append(one["id"])
-        except WrongState as fault:  # a re-send that was merged stands under the same UID
-            wrong.append(fault)
-    if not done:
-        raise wrong[0]
-    spool.ring("prepare")
-    for name in {delivery["destination"] for one in found for delivery in one["deliveries"]}:
-        spool.ring(f"forward@{name}")
-    return done
-
-
 @dataclass(frozen=True, slots=True)
 class Echoed:
     """What a C-ECHO found out."""
@@ -117,14 +93,18 @@ def echo(settings: Settings, name: str) -> Echoed:
     destination = next((one for one in settings.destination if one.name == name), None)
     if destination is None:
         raise UnknownDestination(name)
+    if destination.kind != "dicom":
+        return Echoed(name, "destination-not-built", destination.kind, 0.0)
     begin = time.monotonic()
     code, detail = _ask(destination, settings.gateway.ae_title)
     return Echoed(name, code, detail, round((time.monotonic() - begin) * 1000, 1))
 
 
-def health(spool: Spool) -> dict[str, Any]:
-    """Return what `check` says of the spool: the database's integrity, and blobs without a row."""
-    return {"integrity": spool.counting.integrity(), "blobs_without_row": spool.orphans()}
+def incidents(spool: Spool) -> list[dict[str, str]]:
+    """Return what happened to the spool as a whole and nobody has seen yet."""
+    return [
+        {"at": _iso(one.at)} | error_of(one.code, one.detail) for one in spool.incidents.unseen()
+    ]
 
 
 def error_of(code: str, detail: str = "") -> dict[str, str]:

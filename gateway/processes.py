@@ -2,3 +2,6 @@
 
 PROCESSES = {"intake": ("receive", "watch"), "work": ("prepare", "forward", "retire", "tend")}
 STAGES = tuple(stage for stages in PROCESSES.values() for stage in stages)
+
+#: A process ends so when it found the database damaged (sysexits.h, EX_DATAERR).
+EX_DAMAGED = 65

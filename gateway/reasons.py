@@ -32,7 +32,23 @@ HELD = {
     ),
     "conflict": (
         N_("Another image with the same SOP Instance UID, but other content, came before."),
-        N_("Compare both with 'gateway queue show', then release the right one."),
+        N_("Compare both with 'gateway queue show': release the right one, withdraw the other."),
+    ),
+    "correction": (
+        N_("The same image came before, of another patient or study."),
+        N_("Compare both with 'gateway queue show'; release this one if it is the right one."),
+    ),
+    "withdrawn-before": (
+        N_("The same image came before, and a person withdrew it."),
+        N_("Release this one if it is to be sent after all, else withdraw it as well."),
+    ),
+    "waits-for-earlier": (
+        N_("An earlier image with the same SOP Instance UID goes first."),
+        N_("Release or withdraw the earlier one if it is held; then this one goes by itself."),
+    ),
+    "kept-first": (
+        N_("Of two images with one SOP Instance UID the first is sent; this one is kept here."),
+        N_("Compare both with 'gateway queue show'; resend this one if it is the right one."),
     ),
     "no-route": (
         N_("No route matches this image."),
@@ -41,6 +57,10 @@ HELD = {
     "damaged": (
         N_("The stored file no longer matches its checksum."),
         N_("Send the image again from the modality, and have the disk checked."),
+    ),
+    "unproved": (
+        N_("After the database was lost nobody can tell whether the archive got this image."),
+        N_("Look for it in the archive: cancel it if it is there, else have it sent again."),
     ),
     "crashed": (
         N_("Preparing this image ended the program several times."),
@@ -145,6 +165,7 @@ DELIVERY = {
         N_("The archive is away; what waits for it goes as soon as it answers."),
         _NOTHING,
     ),
+    "interrupted": (N_("The work on the image was interrupted."), _TRIES_AGAIN),
     "stopped": (N_("The gateway was stopped during the try."), _TRIES_AGAIN),
 }
 
@@ -182,6 +203,34 @@ AS_RECEIVED = {
     "undecodable": N_("The stored pixels cannot be decoded."),
     "unencodable": N_("The encoder does not take an image of this shape."),
     "compression-off": N_("Compression is switched off in the configuration."),
+}
+
+#: what happened to the spool as a whole; status shows it until a person has seen it
+INCIDENT = {
+    "database-rebuilt": (
+        N_("The database was lost or damaged; it was rebuilt from a daily copy and the files."),
+        N_("Look at what is held with 'gateway queue list --state held', and check the disk."),
+    ),
+    "database-emptied": (
+        N_("The database was lost or damaged, and no daily copy was there: it is built anew."),
+        N_("What lies here is sent again, which is harmless; have the disk checked."),
+    ),
+    "taken-in-again": (
+        N_("Stored files that the database did not know were taken in again."),
+        _NOTHING,
+    ),
+    "files-missing": (
+        N_("Stored files are missing; what waited for them is held."),
+        N_("List it with 'gateway queue list --state held', and have the disk checked."),
+    ),
+    "blob-damaged": (
+        N_("A stored file is damaged."),
+        N_("Send the image again from the modality, and have the disk checked."),
+    ),
+    "restored": (
+        N_("This box was restored from a backup; what waited then is sent."),
+        _NOTHING,
+    ),
 }
 
 #: why watch or import did not take a file
@@ -230,7 +279,55 @@ VERB = {
     ),
     "database-damaged": (
         N_("The database is damaged."),
-        N_("Stop the gateway, keep a copy of the state folder, and ask for support."),
+        N_("Stop the gateway and run 'gateway migrate': it rebuilds it from copy and files."),
+    ),
+    "database-missing": (
+        N_("The database is missing, but stored files are there."),
+        N_("Start the gateway or run 'gateway migrate': it is rebuilt from copy and files."),
+    ),
+    "database-busy": (
+        N_("The database is busy."),
+        N_("Try again in a moment."),
+    ),
+    "disk-failed": (
+        N_("The disk could not be read or written."),
+        N_("Look into 'journalctl -k' and have the disk checked."),
+    ),
+    "nothing-named": (
+        N_("It is not said which items are meant."),
+        N_("Name ids, give a filter such as --state held, or say --all."),
+    ),
+    "ids-and-filter": (
+        N_("Ids and a filter were given at once."),
+        N_("Give either; beside ids only --destination may stand."),
+    ),
+    "folder-inside": (
+        N_("The folder lies inside the state folder."),
+        N_("Name a folder on another disk."),
+    ),
+    "folder-not-empty": (
+        N_("The folder is not empty."),
+        N_("Name a new or an empty folder."),
+    ),
+    "folder-unusable": (
+        N_("The folder cannot be read or written."),
+        N_("Check that its disk is mounted and that it belongs to the gateway's user."),
+    ),
+    "folder-full": (
+        N_("The disk is too full; what was begun is removed."),
+        N_("Make room, or name a folder on a larger disk."),
+    ),
+    "not-a-backup": (
+        N_("The folder holds no whole, sound backup; nothing of it was taken."),
+        N_("Name a folder that 'gateway backup' has finished."),
+    ),
+    "state-folder-not-empty": (
+        N_("The state folder holds images already."),
+        N_("Restore into an empty state_dir; move the old one aside first."),
+    ),
+    "set-aside": (
+        N_("What was damaged has been set aside, not deleted."),
+        N_("Keep it until the cause is found; then it may be removed."),
     ),
     "unknown-item": (N_("There is no such item."), N_("List the items with 'gateway queue list'.")),
     "wrong-state": (
@@ -268,7 +365,7 @@ VERB = {
     ),
     "unknown-stage": (
         N_("There is no such process or stage."),
-        N_("Processes are intake and work; stages are receive, watch, prepare and forward."),
+        N_("Processes are intake and work; stages are named in the manual."),
     ),
     "tool-missing": (
         N_("A program that is needed is not installed."),
@@ -280,6 +377,7 @@ REASONS: dict[str, tuple[str, str]] = {
     **HELD,
     **DELIVERY,
     **{code: (what, N_("It is forwarded as received.")) for code, what in AS_RECEIVED.items()},
+    **INCIDENT,
     **FILE,
     **VERB,
 }

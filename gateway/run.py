@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from gateway import logs
 from gateway.config.model import Settings
 from gateway.crew import Crew
-from gateway.processes import PROCESSES, STAGES
-from gateway.start import CannotOpen, start
+from gateway.processes import EX_DAMAGED, PROCESSES, STAGES
+from gateway.start import CannotOpen, end_others, start
 from gateway.supervise import supervise
 from gateway.worker import Part
 from spool.blobs import Blobs
@@ -34,10 +34,14 @@ def run(settings: Settings, names: Iterable[str]) -> int:
     CannotOpen, UnknownStage
     """
     stages = list(dict.fromkeys(stage for name in names for stage in _stages_of(name)))
-    with start(settings, stages or ["gateway"]) as spool:
-        if stages:
-            return _run_stages(settings, spool, stages)
-        return supervise(settings, spool)
+    while True:
+        with start(settings, stages or ["gateway"]) as spool:
+            if stages:
+                return _run_stages(settings, spool, stages)
+            code = supervise(settings, spool)
+        if code != EX_DAMAGED:
+            return code
+        logs.error("run", "starts-anew")  # alone now: the start repairs the database
 
 
 def _stages_of(name: str) -> tuple[str, ...]:
@@ -54,7 +58,10 @@ def _run_stages(settings: Settings, spool: Spool, stages: list[str]) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
         parts = _parts(settings, spool, stages, closing)
-        return Crew(parts, ended).work()
+        code = Crew(parts, ended, spool.database.damaged).work()
+        if code == EX_DAMAGED:
+            end_others(settings.gateway.state_dir, stages)
+        return code
 
 
 def _parts(settings: Settings, spool: Spool, stages: list[str], closing: ExitStack) -> list[Part]:

@@ -2,16 +2,25 @@
 
 A stage gives a `turn`: it claims one due item, works, moves it, and returns how long there is
 nothing to do (0: there may be more). Between turns the loop waits on the stage's doorbell.
+
+Defers     everything while the database cannot write, since the disk is full or fails: what a turn
+           had claimed is given back, and it goes on by itself when the disk does
+Logs       cannot-write
 """
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway import logs
+from gateway.backoff import backoff_s
 from spool.doorbell import Doorbell
+from spool.soundness import is_damage
 
 #: A lost ring costs this long, never an item.
 POLL_S = 5.0
+CANNOT_FIRST_S, CANNOT_MOST_S = 0.5, POLL_S
 
 
 class Part(Protocol):
@@ -30,7 +39,15 @@ class Part(Protocol):
 
 
 class Loop:
-    """A part that turns. `break_off` is called by `kill`, to interrupt a turn that waits."""
+    """A part that turns.
+
+    Parameters
+    ----------
+    break_off
+        Called by `kill`, to interrupt a turn that waits.
+    give_back
+        Ends the claims of turns that could not write what became of them.
+    """
 
     def __init__(
         self,
@@ -40,20 +57,36 @@ class Loop:
         *,
         close: Callable[[], None] = lambda: None,
         break_off: Callable[[], None] = lambda: None,
+        give_back: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self._turn, self._bell = name, turn, bell
-        self._close, self._break_off = close, break_off
-        self._stopping = threading.Event()
+        self._close, self._break_off, self._give_back = close, break_off, give_back
+        self._stopping, self._failures = threading.Event(), 0
 
     def run(self) -> None:
         try:
             while not self._stopping.is_set():
-                wait_s = self._turn()
+                wait_s = self._guarded_turn()
                 if wait_s > 0 and not self._stopping.is_set():
                     self._bell.wait(min(wait_s, POLL_S))
         finally:
             self._close()
             self._bell.close()
+
+    def _guarded_turn(self) -> float:
+        try:
+            if self._failures:
+                self._give_back()
+            wait_s = self._turn()
+        except sqlite3.OperationalError as fault:
+            if is_damage(fault):
+                raise
+            self._failures += 1
+            if self._failures == 1:
+                logs.error(self.name, "cannot-write", fault=fault)
+            return backoff_s(self._failures, CANNOT_FIRST_S, CANNOT_MOST_S)
+        self._failures = 0
+        return wait_s
 
     def stop(self) -> None:
         self._stopping.set()

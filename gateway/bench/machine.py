@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gateway import __version__
-from gateway.bench.processes import MissingTool, find
+from gateway.bench.tools import MissingTool, find
 
 PACKAGES = ("numpy", "pydicom", "pylibjpeg-openjpeg")
 

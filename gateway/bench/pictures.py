@@ -18,14 +18,18 @@ from openjpeg.utils import decode
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.encaps import get_frame
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, generate_uid
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    UltrasoundMultiFrameImageStorage,
+    generate_uid,
+)
 
 OBJECT_BYTES = 512 * 1024  #: what one object measures, within a hundredth
 CINE_FRAMES = 73  #: 64 MiB of 640 x 480 RGB
 _COLUMNS = 363  #: of 480 rows in RGB: half a MiB of pixels and attributes
 _STEP = 7  #: columns from one cut to the next: no two neighbours are equal
 _DOPPLER = "examples_jpeg2k.dcm"
-_MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.3.1"  # Ultrasound Multi-frame Image Storage
 
 #: What they show, and the sample that shows it.
 PICTURES = {
@@ -34,7 +38,7 @@ PICTURES = {
     "US 800x350 palette": "examples_palette.dcm",
     "MR 484x300 12 bit": "examples_overlay.dcm",
     "CT 128x128 16 bit": "CT_small.dcm",
-    "photo 256x256 RGB": "SC_rgb_jpeg_dcmd.dcm",
+    "SC 256x256 RGB": "SC_rgb_jpeg_dcmd.dcm",
 }
 
 
@@ -64,7 +68,8 @@ def make_cine(path: Path) -> None:
     _put(dataset, whole)
     dataset.NumberOfFrames = CINE_FRAMES
     dataset.PixelData = b"".join(frame.tobytes() for frame in frames)
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = _MULTI_FRAME
+    dataset.SOPClassUID = UltrasoundMultiFrameImageStorage
+    dataset.file_meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
     _save(dataset, path)
 
 

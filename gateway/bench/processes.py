@@ -1,15 +1,15 @@
 """processes: a program under measurement, with everything that it starts.
 
-Takes      a command, a log file and, where there are two, the core that it may use
+Takes      a command, a log file, the core that it may use
 Gives      its processor time and its memory, all processes of its session together
-Holds      `BenchFailed`: it did not start, or did not do its part; `MissingTool`
+Holds      `BenchFailed`: it did not start, or did not do its part
 
-References: man 5 proc (stat, smaps_rollup); man 1 setpriv; man 1 taskset.
+References: man 5 proc (stat, smaps_rollup); man 1 setpriv.
 """
 
 import contextlib
 import os
-import shutil
+import select
 import signal
 import subprocess
 import threading
@@ -19,13 +19,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.bench.tools import on_core
+
 #: man 2 prctl, PR_SET_PDEATHSIG: nothing measured outlives the measurement.
 LEASH = ("setpriv", "--pdeathsig", "KILL")
 #: Debian's DCMTK and Orthanc leave Nagle's algorithm on without it: 40 ms an object.
 NO_DELAY = {"TCP_NODELAY": "1"}
-END_S = 30.0
 LOOK_S = 0.02  #: a foreign program tells nobody when it is that far
 SAMPLE_S = 0.05
+LAST_LINES = 5
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -33,36 +35,11 @@ class BenchFailed(Exception):
     """A program did not do its part; the message names it."""
 
 
-class MissingTool(Exception):
-    """The program `args[0]` is not installed; `package` is the Debian package that has it."""
-
-    def __init__(self, program: str, package: str) -> None:
-        super().__init__(program)
-        self.package = package
-
-
-def find(program: str, package: str) -> str:
-    """Return the path of `program`; Debian puts servers where only root's PATH looks.
-
-    Raises
-    ------
-    MissingTool
-    """
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
-    if not found:
-        raise MissingTool(program, package)
-    return found
-
-
-def two_cores() -> tuple[int, int] | None:
-    """Return a core for the server and one for the client; None where they cannot be pinned."""
-    cores = sorted(os.sched_getaffinity(0))
-    return (cores[0], cores[1]) if len(cores) > 1 and shutil.which("taskset") else None
-
-
-def on_core(core: int | None, command: Sequence[str]) -> list[str]:
-    """Return `command` kept on `core`, where there is one to keep it on."""
-    return [*([] if core is None else ["taskset", "--cpu-list", str(core)]), *command]
+def environment() -> dict[str, str]:
+    """Return ours without the run directory: a gateway under measurement has one of its own."""
+    return {
+        key: value for key, value in os.environ.items() if key != "RUNTIME_DIRECTORY"
+    } | NO_DELAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +60,10 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=os.environ | NO_DELAY,
+                env=environment(),
                 start_new_session=True,
             )
-        self._name = Path(command[0]).name
+        self._name, self._log = Path(command[0]).name, log
 
     def wait_until(self, holds: Callable[[], bool], within_s: float) -> None:
         """Return once `holds`.
@@ -99,7 +76,7 @@ class Program:
         end = time.monotonic() + within_s
         while not holds():
             if self._process.poll() is not None or time.monotonic() > end:
-                raise BenchFailed(self._name)
+                raise BenchFailed("\n".join([self._name, *self._last_lines()]))
             time.sleep(LOOK_S)
 
     def cpu_s(self) -> float:
@@ -131,13 +108,23 @@ class Program:
             watcher.join()
 
     def stop(self) -> None:
-        """Ask with SIGTERM, then kill whatever is left of the session."""
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it is killed below
-            self._process.wait(END_S)
+        """Kill every process of the session and return when all are gone.
+
+        Its state goes with it: nothing in it is worth waiting for.
+        """
+        ends: list[int] = []
+        for pid, _ in self._stats():
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                ends.append(os.pidfd_open(pid))
         with contextlib.suppress(ProcessLookupError):  # all of it ended by itself
             os.killpg(self._process.pid, signal.SIGKILL)
+        for end in ends:
+            select.select([end], [], [])  # man 2 pidfd_open: readable when the process has ended
+            os.close(end)
         self._process.wait()
+
+    def _last_lines(self) -> list[str]:
+        return self._log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
 
     def _stats(self) -> Iterator[tuple[int, list[str]]]:
         """Give each process of the session, with the fields of its stat after the name."""
@@ -156,4 +143,6 @@ def _rollup(pid: int) -> dict[str, int]:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()[1:]
     except (FileNotFoundError, ProcessLookupError):
         return {}
-    return {name: int(rest.split()[0]) * 1024 for name, _, rest in (x.partition(":") for x in lines)}
+    return {
+        name: int(rest.split()[0]) * 1024 for name, _, rest in (x.partition(":") for x in lines)
+    }

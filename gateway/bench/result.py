@@ -13,7 +13,7 @@ from typing import Any
 from gateway.language import N_, _
 
 Figures = Mapping[str, float]  #: of one run; the names carry the units
-Hear = Callable[[str], object]  #: is told what is measured now
+Hear = Callable[[int, str], object]  #: is told the round and the row that is measured now
 
 _YES_NO = {True: N_("yes"), False: N_("no")}
 NOTHING = "-"
@@ -57,7 +57,7 @@ class Measurement:
     title: str
     columns: tuple[Column, ...]
     rows: list[Row]
-    notes: list[str] = field(default_factory=list)
+    facts: Mapping[str, object]  #: what the title says, for programs
 
     def ratio(self, row: Row, column: Column) -> float | None:
         """Return the median of `row` over that of the row `column.beside`."""
@@ -100,8 +100,7 @@ def as_data(measured: Measurement) -> dict[str, Any]:
     """Return the measurement with every run, fit for JSON; names are the English ones."""
     return {
         "what": measured.what,
-        "title": measured.title,
-        "notes": measured.notes,
+        "facts": dict(measured.facts),
         "rows": [_row_data(measured, row) for row in measured.rows],
     }
 

@@ -16,11 +16,10 @@ def not_built_yet(settings: Settings) -> list[Notice]:
     """Return what is configured but not built, each with what happens instead."""
     return [
         *_doors(settings),
-        *_sources(settings),
         *_destinations(settings),
         *_routes(settings),
         *_compression(settings),
-        *_keeping(settings),
+        *_console(settings),
     ]
 
 
@@ -35,13 +34,6 @@ def _doors(settings: Settings) -> Iterator[Notice]:
     for nth, _trigger in enumerate(settings.trigger, 1):
         text = _("Triggers are not built yet: a press does nothing.")
         yield Notice("trigger-not-built", f"trigger[{nth}]", text)
-
-
-def _sources(settings: Settings) -> Iterator[Notice]:
-    for nth, one in enumerate(settings.source, 1):
-        if one.on_conflict != "hold":
-            text = _('Only "hold" is built yet: what is in conflict waits for a person.')
-            yield Notice("conflict-not-built", f"source[{nth}].on_conflict", text)
 
 
 def _destinations(settings: Settings) -> Iterator[Notice]:
@@ -70,10 +62,7 @@ def _compression(settings: Settings) -> Iterator[Notice]:
         yield Notice("compress-not-built", "compress.transfer_syntax", text)
 
 
-def _keeping(settings: Settings) -> Iterator[Notice]:
-    if "retain" in settings.given:
-        text = _("Retiring is not built yet: images stay here until the disk is full.")
-        yield Notice("retain-not-built", "retain", text)
+def _console(settings: Settings) -> Iterator[Notice]:
     if "console" in settings.given:
         text = _("The web console is not built yet: nothing listens there.")
         yield Notice("console-not-built", "console", text)

@@ -13,7 +13,7 @@ References: PS3.8 9.3.2.2 (contexts), PS3.4 B.3 (association negotiation for sto
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gateway.config.model import Destination
 from gateway.dicom.request import Called, Outcome, Pair, Requestor, associate
@@ -25,6 +25,9 @@ LADDER = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
 #: 128 contexts fit, one is Verification's (PS3.8 9.3.2.2).
 PAIRS_MOST = 127
+
+#: Tells the (SOP class, transfer syntax) pairs of what is next.
+Ahead = Callable[[], Iterable[Pair]]
 
 
 class NotAccepted(Exception):
@@ -51,8 +54,8 @@ class DicomArchive:
         self._open: Requestor | None = None
         self._used_at = 0.0
 
-    def send(self, rendition: Rendition, ahead: Iterable[Pair]) -> Outcome:
-        """Return the archive's answer.
+    def send(self, rendition: Rendition, ahead: Ahead) -> Outcome:
+        """Return the archive's answer; `ahead` is asked only where an association begins.
 
         Raises
         ------
@@ -114,11 +117,11 @@ class DicomArchive:
             archive, self._open = self._open, None
             archive.abort()
 
-    def _associated(self, pair: Pair, ahead: Iterable[Pair]) -> Requestor:
+    def _associated(self, pair: Pair, ahead: Ahead) -> Requestor:
         if self._open and not (pair in self._open.proposed and self._open.is_alive()):
             self.release()
         if not self._open:
-            self._open = associate(self._called, _wanted(pair, ahead))
+            self._open = associate(self._called, _wanted(pair, ahead()))
             self._used_at = time.monotonic()
         return self._open
 

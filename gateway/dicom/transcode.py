@@ -80,7 +80,7 @@ class Transcoder:
         if vr == "SQ" and element.length:
             vr = "UN"  # Implicit VR: the tag of a sequence, over a value that is none
         head = header(element.tag, vr, element.length, explicit=self.explicit)
-        word_bytes = 1 if self.syntax_in.little else _word_bytes(element, vr, context)
+        word_bytes = 1 if self.syntax_in.little else word_bytes_of(element, vr, context)
         return [head, Span(element.value, element.length, word_bytes)]
 
     def _sequence(self, element: Element, items: tuple[Item, ...], context: Context) -> list[Piece]:
@@ -103,7 +103,7 @@ def is_encapsulated(element: Element) -> bool:
     return element.undefined and (element.vr in ("OB", "OW") or element.tag == PIXEL_DATA)
 
 
-def _word_bytes(element: Element, vr: str, context: Context) -> int:
+def word_bytes_of(element: Element, vr: str, context: Context) -> int:
     """Return the bytes of the words to be turned.
 
     Pixels wider than 16 bits in big endian OW are written in two ways: as words of 16 bits, which

@@ -49,7 +49,7 @@ def prove(received: DataSetAt, rendition: DataSetAt, codec: Codec) -> None:
 
 
 def _compare_frames(before: Pixels, after: Pixels, codec: Codec) -> None:
-    if _meaning(before) != _meaning(after):
+    if meaning_of(before) != meaning_of(after):
         raise AsReceived("pixels-differ", "other dimensions, bits or colour model")
     decoded = zip(
         codec.decode(before.frames(), before.geometry),
@@ -61,7 +61,7 @@ def _compare_frames(before: Pixels, after: Pixels, codec: Codec) -> None:
             raise AsReceived("pixels-differ", f"frame {number}")
 
 
-def _meaning(pixels: Pixels) -> tuple[Geometry, str, int]:
+def meaning_of(pixels: Pixels) -> tuple[Geometry, str, int]:
     """Return what must stay the same: not the order in which a frame lies in its file.
 
     YBR_RCT is RGB that the decoder gives back (PS3.3 C.7.6.3.1.2).

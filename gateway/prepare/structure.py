@@ -46,10 +46,10 @@ def examine(instance: Instance) -> Belongs:
         The data set does not end where its lengths say, or is another object than was announced,
         unless a person has waived that.
     """
-    syntax = syntax_of(instance.arrival.transfer_syntax_uid)
+    syntax = syntax_of(instance.at_hand.transfer_syntax_uid)
     if syntax.deflated or instance.waived & CODES:
         return Belongs(walked=False)
-    blob = instance.received.blob
+    blob = instance.at_hand.blob
     with Source(blob.path, blob.dataset_offset, blob.dataset_bytes) as source:
         try:
             attributes = Attributes(source, syntax)

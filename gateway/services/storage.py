@@ -98,7 +98,7 @@ class Storage:
         arrival = self._arrival(message, uid)
         try:
             return Sink(self._receiving, arrival, self._receiving.begin(arrival), self._rung)
-        except (SpoolFull, OSError) as fault:
+        except (SpoolFull, OSError, sqlite3.Error) as fault:
             return _refused(message.peer, _status_of(fault), _comment_of(fault), str(fault))
 
     def _arrival(self, message: Message, uid: str) -> Arrival:

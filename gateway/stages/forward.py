@@ -23,7 +23,7 @@ from gateway.prepare.data_set import DataSetAt
 from gateway.prepare.proof import prove
 from gateway.prepare.renditions import fallback
 from gateway.worker import Loop
-from spool.blobfile import verify
+from spool.blobfile import verify_rendition
 from spool.breakers import Breaker
 from spool.errors import Damaged, Defer, Hold, LostClaim, SpoolFull
 from spool.model import Blob, Delivery, Rendition, Role
@@ -58,6 +58,10 @@ class Forward:
         except LostClaim:
             logs.warning(self.who, "lost", delivery=delivery.id)
         return 0.0
+
+    def end_leases(self) -> None:
+        """End the claims that this stage, which is alone, has left."""
+        self._spool.delivering.end_leases(self._name, self._destination.retry_most_s)
 
     def break_off(self) -> None:
         """End a transfer that hangs; its delivery is given back."""
@@ -117,8 +121,8 @@ class Forward:
 
     def _send_proved(self, rendition: Rendition) -> Outcome:
         """Send only what is, to the last bit, what was written."""
-        verify(rendition.blob.path, rendition.blob.sha256)
-        return self.archive.send(rendition, self._spool.delivering.ahead(self._name))
+        verify_rendition(rendition)
+        return self.archive.send(rendition, lambda: self._spool.delivering.ahead(self._name))
 
     def _other_rendition(self, delivery: Delivery, accepted: set[str]) -> Delivery:
         """Return the delivery with a rendition that the archive takes, frozen from now on."""
@@ -130,7 +134,7 @@ class Forward:
         if target is None:
             code = "no-syntax-in-common" if accepted else "no-context"
             raise Hold(code, " ".join(sorted(accepted)))
-        made = self._fallback(known[0], target)
+        made = self._fallback([*known, delivery.rendition][0], target)
         try:
             return self._spool.delivering.freeze(delivery, made)
         except LostClaim:
@@ -140,6 +144,7 @@ class Forward:
     def _fallback(self, received: Rendition, target: str) -> Rendition:
         """Return a new rendition in `target`, written, read back and proved equal."""
         blob = received.blob
+        verify_rendition(received)
         place = DataSetAt(
             blob.path, blob.dataset_offset, blob.dataset_bytes, received.transfer_syntax_uid
         )
@@ -250,7 +255,7 @@ def parts(settings: Settings, spool: Spool, codec: Codec) -> list[Loop]:
         if destination.kind != "dicom":
             continue
         stage = Forward(settings, spool, codec, destination)
-        spool.delivering.end_leases(destination.name, destination.retry_most_s)
+        stage.end_leases()
         found.append(
             Loop(
                 stage.who,
@@ -258,6 +263,7 @@ def parts(settings: Settings, spool: Spool, codec: Codec) -> list[Loop]:
                 spool.doorbell(stage.who),
                 close=stage.archive.release,
                 break_off=stage.break_off,
+                give_back=stage.end_leases,
             )
         )
     return found

@@ -3,12 +3,14 @@
 Takes      the most urgent received instance that is due
 Gives      ready, with its renditions and one delivery per destination, in one transaction;
            merged, when it repeats an earlier one
-Defers     the disk or a codec that was closed: tried again after a while
-Holds      structure, uid-mismatch, no-sop-instance-uid, conflict, damaged, unexpected
+Defers     the disk or a codec that was closed: tried again after a while; an earlier instance of
+           its UID that goes first
+Holds      structure, uid-mismatch, no-sop-instance-uid, conflict, correction, withdrawn-before,
+           damaged, unexpected
 Repeats    after a crash the work is done anew; a rendition without a row is nobody's
 Logs       ready, merged, held, deferred
 
-The steps, in their order: structure, again, routes, renditions. A new concern is a new step.
+The steps, in their order: structure, content, again, routes, packing. A new concern is a new step.
 """
 
 import os
@@ -18,15 +20,14 @@ from gateway import logs
 from gateway.codec.errors import CodecClosed
 from gateway.codec.pool import Codec
 from gateway.config.model import Settings
-from gateway.dicom.syntaxes import JPEG_2000_LOSSLESS
 from gateway.prepare import again, routes, structure
-from gateway.prepare.as_received import AsReceived
-from gateway.prepare.data_set import DataSetAt
-from gateway.prepare.renditions import compress
+from gateway.prepare.content import content_of
+from gateway.prepare.packing import Packed, packed, place_of
+from gateway.services.storage import source_of
 from gateway.worker import Loop
-from spool.blobfile import verify
+from spool.blobfile import verify_rendition
 from spool.errors import Damaged, Defer, Hold, LostClaim, SpoolFull
-from spool.model import Decision, Instance, Rendition, Role
+from spool.model import Arrival, Content, Decision, Instance
 from spool.store import Spool
 
 WHO = "prepare"
@@ -53,15 +54,19 @@ class Prepare:
             self._decide(instance)
         except LostClaim:
             logs.warning(WHO, "lost", instance=instance.id)
+        return 0.0
+
+    def _decide(self, instance: Instance) -> None:
+        try:
+            self._examine(instance)
         except Hold as held:
             self._spool.preparing.hold(instance, held.code, held.detail)
             logs.error(WHO, "held", instance=instance.id, code=held.code, detail=held.detail)
         except Defer as later:
             self._spool.preparing.defer(instance, later.code, later.detail, DEFER_S)
             logs.warning(WHO, "deferred", instance=instance.id, code=later.code)
-        return 0.0
 
-    def _decide(self, instance: Instance) -> None:
+    def _examine(self, instance: Instance) -> None:
         if instance.attempts > ATTEMPTS_MOST:
             raise Hold("unexpected", "the process ended on it again and again")
         try:
@@ -80,87 +85,63 @@ class Prepare:
             raise Hold("unexpected", type(fault).__name__) from fault
 
     def _steps(self, instance: Instance) -> None:
-        verify(instance.received.blob.path, instance.received.blob.sha256)
+        preparing, rule = self._spool.preparing, self._rule_of(instance.arrival)
+        earlier = preparing.earlier.of(instance)
+        again.must_wait(instance, earlier, rule)
+        verify_rendition(instance.at_hand)
         belongs = structure.examine(instance)
-        kept_id = again.repeats(instance, self._spool.preparing)
-        if kept_id is not None:
-            self._spool.preparing.merge(instance, kept_id)
-            logs.info(WHO, "merged", instance=instance.id, into=kept_id)
+        content = self._content(instance, walked=belongs.walked)
+        if earlier:
+            preparing.know(instance, content)
+        found = again.judge(instance, content, earlier, rule, preparing.earlier.are_whole)
+        if found.repeats:
+            preparing.merge(instance, found.repeats, found.how)
+            logs.info(WHO, "merged", instance=instance.id, into=found.repeats)
             return
-        to = routes.destinations(self._settings)
-        made, notes = self._renditions(instance, walked=belongs.walked)
+        self._put_down(instance, belongs, content, found)
+
+    def _rule_of(self, arrival: Arrival) -> again.OnConflict:
+        kind, _, calling_ae = arrival.door.partition(":")
+        known = self._settings.source if kind == "ae" else ()
+        source = source_of(known, calling_ae, arrival.peer_address)
+        return source.on_conflict if source else "hold"
+
+    def _content(self, instance: Instance, *, walked: bool) -> Content | None:
+        if instance.content or not walked:
+            return instance.content
+        return content_of(place_of(instance.at_hand), self._codec)
+
+    def _put_down(
+        self,
+        instance: Instance,
+        belongs: structure.Belongs,
+        content: Content | None,
+        found: again.Again,
+    ) -> None:
+        send = self._packed(instance, needs=belongs.walked and not found.cancelled)
         decision = Decision(
             belongs.study_instance_uid,
             belongs.series_instance_uid,
-            renditions=made,
-            destinations=to,
-            sends=len(made) - 1,
-            notes=notes,
+            renditions=send.renditions,
+            destinations=routes.destinations(self._settings),
+            sends=len(send.renditions) - 1,
+            content=content,
+            behind=found.behind,
+            cancelled=found.cancelled,
+            notes=found.notes + send.notes,
         )
-        self._put_down(instance, decision)
-
-    def _put_down(self, instance: Instance, decision: Decision) -> None:
         try:
             self._spool.preparing.ready(instance, decision)
         except LostClaim:
-            for one in decision.renditions:
-                self._spool.blobs.discard(one.blob.name)
+            send.discard_new(self._spool.blobs)
             raise
         logs.info(WHO, "ready", instance=instance.id, uid=instance.arrival.sop_instance_uid)
         for name in decision.destinations:
             self._spool.ring(f"forward@{name}")
 
-    def _renditions(
-        self, instance: Instance, *, walked: bool
-    ) -> tuple[tuple[Rendition, ...], tuple[tuple[str, str], ...]]:
-        if self._settings.compress.transfer_syntax != "jpeg2000-lossless" or not walked:
-            return (), ()
-        try:
-            made = self._compressed(instance)
-        except AsReceived as fault:
-            return (), (("as-received", f"{fault.code} {fault.detail}".strip()),)
-        return (made,), (("compressed", made.recipe),)
-
-    def _compressed(self, instance: Instance) -> Rendition:
-        received = instance.received
-        about = {
-            "role": Role.COMPRESSED,
-            "sop_class_uid": received.sop_class_uid,
-            "sop_instance_uid": received.sop_instance_uid,
-            "transfer_syntax_uid": JPEG_2000_LOSSLESS,
-            "door": instance.arrival.door,
-            "received_at": instance.received_at,
-            "made_from": received.blob.sha256,
-        }
-        incoming = self._spool.blobs.begin(about)
-        try:
-            recipe = compress(
-                place_of(received),
-                self._codec,
-                scratch_dir=self._spool.blobs.incoming,
-                out=incoming.write,
-            )
-            blob = incoming.keep()
-        finally:
-            incoming.drop()
-        return Rendition(
-            Role.COMPRESSED,
-            received.sop_instance_uid,
-            received.sop_class_uid,
-            JPEG_2000_LOSSLESS,
-            blob,
-            made_from=received.id,
-            recipe=str(recipe),
-            proved=True,
-        )
-
-
-def place_of(rendition: Rendition) -> DataSetAt:
-    """Return where the rendition's data set lies."""
-    blob = rendition.blob
-    return DataSetAt(
-        blob.path, blob.dataset_offset, blob.dataset_bytes, rendition.transfer_syntax_uid
-    )
+    def _packed(self, instance: Instance, *, needs: bool) -> Packed:
+        compresses = needs and self._settings.compress.transfer_syntax == "jpeg2000-lossless"
+        return packed(instance, self._codec, self._spool.blobs, compresses=compresses)
 
 
 def workers(settings: Settings) -> int:
@@ -175,5 +156,13 @@ def parts(settings: Settings, spool: Spool, codec: Codec) -> list[Loop]:
     found = []
     for name, next_one in zip(names, [*names[1:], ""], strict=True):
         stage = Prepare(settings, spool, codec, next_one)
-        found.append(Loop(name, stage.turn, spool.doorbell(name), break_off=codec.close))
+        found.append(
+            Loop(
+                name,
+                stage.turn,
+                spool.doorbell(name),
+                break_off=codec.close,
+                give_back=spool.preparing.give_back,
+            )
+        )
     return found

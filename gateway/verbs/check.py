@@ -1,30 +1,47 @@
-"""check: is the configuration right, and can this box do what it says? Changes nothing."""
+"""check: is the configuration right, and can this box do what it says? Changes nothing.
+
+With --spool every file is read and compared; with --seen what happened is not shown again.
+"""
 
 import os
 from collections.abc import Iterator
 from typing import Any
 
-from gateway import operate
+from gateway import audit, operate
 from gateway.config.model import Settings
 from gateway.config.unbuilt import not_built_yet
 from gateway.language import _
 from gateway.reasons import explain
 from gateway.stages.receive import CannotListen, open_doors
-from gateway.start import open_spool
+from gateway.start import CannotOpen
 from gateway.verbs.output import as_json, shown
+from gateway.verbs.person import who
+from gateway.verbs.progress import Progress
+from gateway.verbs.status import print_incidents
+from gateway.visit import must_have_database, visit
+from spool.lock import is_held
+from spool.store import Spool, lock_path
 
 EX_OK, EX_UNAVAILABLE = 0, 69
 
 
-def check(settings: Settings, *, json: bool) -> int:
-    """Print what was found; 0 when nothing is in the way of running."""
+def check(settings: Settings, *, json: bool, files: bool, seen: bool) -> int:
+    """Print what was found; 0 when nothing is in the way of running.
+
+    Parameters
+    ----------
+    files
+        Read every file and compare it.
+    seen
+        Do not show again what happened.
+    """
     notices = [
         {"code": one.code, "key": one.key, "text": one.text} for one in not_built_yet(settings)
     ]
-    faults = [*_state_folder(settings), *_doors(settings)]
+    faults = [*_state_folder(settings), *_database(settings), *_doors(settings)]
     spool: dict[str, Any] = {}
     if not faults and _has_spool(settings):
-        spool = _spool(settings)
+        spool = _spool(settings, files=files, seen=seen)
         faults += _spool_faults(spool)
     answer = {"file": str(settings.file), "faults": faults, "notices": notices, "spool": spool}
     if json:
@@ -52,31 +69,48 @@ def _doors(settings: Settings) -> Iterator[dict[str, str]]:
         yield _fault(fault.code, fault.place)
 
 
+def _database(settings: Settings) -> Iterator[dict[str, str]]:
+    try:
+        must_have_database(settings.gateway.state_dir)
+    except CannotOpen as fault:
+        yield _fault(fault.code, fault.detail)
+
+
 def _has_spool(settings: Settings) -> bool:
     """Tell whether there is one to look at: opening it would make it, for this user alone."""
     return (settings.gateway.state_dir / "db" / "spool.db").exists()
 
 
 def _is_receiving(settings: Settings) -> bool:
-    spool = open_spool(settings)
+    return is_held(lock_path(settings.gateway.state_dir, "receive"))
+
+
+def _spool(settings: Settings, *, files: bool, seen: bool) -> dict[str, Any]:
+    spool = visit(settings)
     try:
-        return spool.is_running("receive")
+        found = _read_files(spool) if files else audit.quick(spool)
+        found["incidents"] = operate.incidents(spool)
+        if seen:
+            spool.incidents.see(who())
+        return found
     finally:
         spool.close()
 
 
-def _spool(settings: Settings) -> dict[str, Any]:
-    spool = open_spool(settings)
+def _read_files(spool: Spool) -> dict[str, Any]:
+    progress = Progress()
     try:
-        spool.must_be_migrated()
-        return operate.health(spool)
+        return audit.whole(spool, progress)
     finally:
-        spool.close()
+        progress.end()
 
 
 def _spool_faults(spool: dict[str, Any]) -> Iterator[dict[str, str]]:
     if spool["integrity"] != "ok":
         yield _fault("database-damaged", spool["integrity"])
+    for one in spool.get("damaged", ()):
+        code = "row-without-blob" if one["damage"] == "missing" else "blob-damaged"
+        yield _fault(code, f"{one['instance']} {one['blob']}")
 
 
 def _fault(code: str, detail: str) -> dict[str, str]:
@@ -91,5 +125,10 @@ def _print(answer: dict[str, Any]) -> None:
         print(shown(f"• {one['key']}: {one['text']} [{one['code']}]"))
     for name in answer["spool"].get("blobs_without_row", ()):
         print(shown(f"• {explain('blob-without-row', name=name)} [blob-without-row]"))
+    for name in answer["spool"].get("set_aside", ()):
+        print(shown(f"• {explain('set-aside', name=name)} [set-aside]"))
+    print_incidents(answer["spool"].get("incidents", []))
+    if "files" in answer["spool"]:
+        print(_("Read and compared: {files} files, {bytes} bytes.").format(**answer["spool"]))
     if not answer["faults"]:
         print(_("✓ Nothing is in the way of running."))

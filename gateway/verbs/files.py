@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gateway.filing import Refused, file_in
+from gateway.filing import Filed, Refused, file_in
 from gateway.language import _
 from gateway.reasons import explain
 from gateway.verbs.output import as_json, fault, shown
 from spool.errors import SpoolFull
-from spool.store import Spool
+from spool.store import START, Spool
 
 EX_OK, EX_DATAERR, EX_TEMPFAIL = 0, 65, 75
 
@@ -21,7 +21,7 @@ def import_paths(spool: Spool, paths: list[Path], *, json: bool) -> int:
     code = EX_OK
     for path in _files(paths):
         try:
-            filed = file_in(spool, path, "import")
+            filed = _file_in(spool, path)
         except Refused as reason:
             refused.append(_refused(path, reason.code))
         except SpoolFull:
@@ -49,6 +49,15 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             yield from sorted(one for one in path.rglob("*") if one.is_file())
         else:
             yield path
+
+
+def _file_in(spool: Spool, path: Path) -> Filed:
+    """Take in one file while nobody starts: who starts gives owners to files without a row."""
+    alone = spool.lock(START, waits=True, shared=True)
+    try:
+        return file_in(spool, path, "import")
+    finally:
+        alone.release()
 
 
 def _refused(path: Path, code: str) -> dict[str, str]:

@@ -1,23 +1,27 @@
 """queue: what waits, why, and what a person decides about it."""
 
-import os
-import pwd
+from itertools import groupby
 from typing import Any
 
-from gateway import operate
+from gateway import decide, operate
 from gateway.language import N_, _
 from gateway.verbs.output import as_json, fault, shown, table
+from gateway.verbs.person import who
 from gateway.verbs.status import state_text
 from spool.counting import Filter
-from spool.deciding import WrongState
 from spool.store import Spool
 
 EX_OK, EX_USAGE, EX_DATAERR = 0, 64, 65
 
-DONE = {
-    "hold": N_("Held: {items}. Nothing of it is sent until it is released."),
-    "release": N_("Released: {items}."),
-    "retry": N_("Tried again now: {items}."),
+#: A verb's name -> the decision in the spool, and what was done.
+DECISIONS = {
+    "hold": ("hold", N_("Held: {items}. Nothing of it is sent until it is released.")),
+    "release": ("release", N_("Released: {items}.")),
+    "retry": ("retry", N_("Tried again now: {items}.")),
+    "cancel": ("cancel", N_("Cancelled: {items}. What was sent already is not called back.")),
+    "withdraw": ("withdraw", N_("Withdrawn into the trash: {items}.")),
+    "bring-back": ("restore", N_("Brought back out of the trash: {items}.")),
+    "resend": ("resend", N_("Sent again: {items}.")),
 }
 
 
@@ -39,7 +43,7 @@ def show_item(spool: Spool, key: str, *, json: bool) -> int:
     """Print one instance whole, with its history."""
     try:
         found = operate.show(spool, key)
-    except operate.UnknownItem:
+    except decide.UnknownItem:
         fault("unknown-item", key)
         return EX_DATAERR
     if json:
@@ -50,33 +54,64 @@ def show_item(spool: Spool, key: str, *, json: bool) -> int:
     return EX_OK
 
 
-def decide(spool: Spool, what: str, keys: list[str], destination: str, *, json: bool) -> int:
-    """Hold, release or retry each of `keys`; print what was done."""
-    done: list[int] = []
+def decide_keys(
+    spool: Spool, verb: str, keys: list[str], destination: str, *, dry_run: bool, json: bool
+) -> int:
+    """Decide about each of `keys`; print what was done."""
+    what, _text = DECISIONS[verb]
+    ids: list[int] = []
     code = EX_OK
     for key in keys:
         try:
-            done += operate.decide(spool, what, key, _who(), destination=destination)
-        except operate.UnknownItem:
+            met = decide.by_key(spool, what, key, who(), destination=destination, dry_run=dry_run)
+        except decide.UnknownItem:
             fault("unknown-item", key)
             code = EX_DATAERR
-        except WrongState as wrong:
-            fault("wrong-state", f"{wrong.args[0]} {state_text(wrong.args[1])}")
+            continue
+        ids += met.ids
+        if not met.ids:  # else it is a re-send that was merged: it stands under the same UID
             code = EX_DATAERR
-    if json:
-        as_json({what: done})
-    elif done:
-        print(_(DONE[what]).format(items=", ".join(map(str, done))))
+            for one in met.left:
+                fault("wrong-state", f"{one.instance_id} {state_text(one.refused_in or '')}")
+    _say(verb, decide.Met(ids), dry_run=dry_run, json=json)
     return code
 
 
-def _who() -> str:
-    """Return who signs: by the process, since an environment may name anybody."""
-    uid = os.getuid()
-    try:
-        return f"person:{pwd.getpwuid(uid).pw_name}"
-    except KeyError:  # a user without an entry, as in a container
-        return f"person:{uid}"
+def decide_matching(spool: Spool, verb: str, wanted: Filter, *, dry_run: bool, json: bool) -> int:
+    """Decide about all that matches; print what was done."""
+    what, _text = DECISIONS[verb]
+    met = decide.by_filter(spool, what, wanted, who(), dry_run=dry_run)
+    if not json and not met.ids and not met.left:
+        print(_("Nothing matches."))
+    _say(verb, met, dry_run=dry_run, json=json)
+    return EX_OK
+
+
+def ranges(ids: list[int]) -> str:
+    """Return "1-3, 7" for [1, 2, 3, 7]: ten thousand items fit on one line."""
+    runs = [
+        [number for _place, number in run]
+        for _key, run in groupby(enumerate(sorted(set(ids))), lambda pair: pair[1] - pair[0])
+    ]
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _say(verb: str, met: decide.Met, *, dry_run: bool, json: bool) -> None:
+    left = sorted({one.instance_id for one in met.left})
+    if json:
+        more = {"left_alone": left, "dry_run": True} if dry_run else {"left_alone": left}
+        as_json({verb: met.ids} | (more if left or dry_run else {}))
+        return
+    items = ranges(met.ids)
+    if len(met.ids) > 1:
+        items = _("{count} items ({items})").format(count=len(met.ids), items=items)
+    if met.ids and dry_run:
+        print(_("This would be decided about: {items}. Nothing was changed.").format(items=items))
+    elif met.ids:
+        print(_(DECISIONS[verb][1]).format(items=items))
+    if left:
+        text = _("Left alone, in no state for it: {items}.")
+        print(text.format(items=ranges(left)))
 
 
 def _row(one: dict[str, Any]) -> list[str]:

@@ -20,7 +20,12 @@ STATES = {
     "confirmed": N_("confirmed"),
     "cancelled": N_("cancelled"),
 }
-LEVELS = {"ok": N_("enough"), "warn": N_("getting short"), "refuse": N_("too little")}
+LEVELS = {
+    "ok": N_("enough"),
+    "warn": N_("getting short"),
+    "trim": N_("short, what the archive has goes early"),
+    "refuse": N_("too little"),
+}
 BREAKERS = {"closed": N_("reachable"), "open": N_("away"), "probing": N_("being asked")}
 
 
@@ -42,9 +47,27 @@ def status(settings: Settings, spool: Spool, *, json: bool) -> int:
     print(_("Running: {stages}").format(stages=running))
     counts = ", ".join(f"{state_text(state)} {n}" for state, n in facts["instances"].items() if n)
     print(_("Instances: {counts}").format(counts=counts or _("none")))
+    _print_waiting(facts)
     print(_disk(facts["disk"]))
     _print_destinations(facts)
+    print_incidents(facts["incidents"])
+    if facts["incidents"]:
+        print(_("When you have read this, type 'gateway check --seen'."))
     return 0
+
+
+def print_incidents(incidents: list[dict[str, str]]) -> None:
+    """Print what happened to the spool as a whole."""
+    for one in incidents:
+        print(shown(f"! {one['at']} {one['text']} [{one['code']}]"))
+
+
+def _print_waiting(facts: dict[str, Any]) -> None:
+    held, trash = facts["held"], facts["trash"]["instances"]
+    if any(held.values()):
+        print(_("Waiting for a person: {instances} images, {deliveries} deliveries").format(**held))
+    if trash:
+        print(_("In the trash: {instances} images").format(instances=trash))
 
 
 def _disk(disk: dict[str, Any]) -> str:

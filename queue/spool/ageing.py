@@ -6,7 +6,8 @@ Holds      deliveries that waited for longer than `give_up_s`: a person decides;
 Repeats    a crash forgets at most the seconds since the last tick
 
 A wall clock that jumps a year neither expires nor freezes anything: it is not asked. Hours without
-power do not count, since nobody could have tried.
+power do not count, since nobody could have tried. Waits of a few minutes do stand in wall time;
+when the clock steps they are cut back to the longest.
 """
 
 import sqlite3
@@ -16,6 +17,8 @@ from spool.database import Database
 from spool.rows import note
 
 ROWS_MOST = 500
+#: A clock that moves by more against the boot's has been set; slower, it is only being corrected.
+STEP_S = 5.0
 
 
 def trusted_s(db: sqlite3.Connection, clock: Clock) -> float:
@@ -32,10 +35,20 @@ class Ageing:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
+        self._booted_at: float | None = None  #: by the wall clock, as it was when last seen
 
     def tick(self) -> float:
         """Write down the time that went by and return the trusted seconds."""
         return self._database.write(self._tick)
+
+    def follow_clock(self, longest_s: float) -> bool:
+        """Let nobody wait for longer than `longest_s` once the clock has stepped; tell whether."""
+        booted_at = self._clock.utc() - self._clock.boottime()
+        known, self._booted_at = self._booted_at, booted_at
+        if known is not None and abs(booted_at - known) < STEP_S:
+            return False
+        self._database.write(lambda db: self._cut_waits(db, longest_s))
+        return True
 
     def give_up(self, give_up_s: float) -> int:
         """Hold what waited for longer than `give_up_s`; return how many, at most `ROWS_MOST`."""
@@ -49,6 +62,14 @@ class Ageing:
             (self._clock.boot_id, self._clock.boottime(), now),
         )
         return now
+
+    def _cut_waits(self, db: sqlite3.Connection, longest_s: float) -> None:
+        most = self._clock.utc() + longest_s
+        for table, state in (("instance", "received"), ("delivery", "queued")):
+            db.execute(
+                f"UPDATE {table} SET not_before = ? WHERE state = '{state}' AND not_before > ?",
+                (most, most),
+            )
 
     def _give_up(self, db: sqlite3.Connection, give_up_s: float) -> int:
         before = trusted_s(db, self._clock) - give_up_s

@@ -19,11 +19,21 @@ from pathlib import Path
 from typing import Any
 
 from spool.errors import Damaged
+from spool.model import Rendition
 
 MARK = b"GATEWAY SPOOL 1\0"
 #: Mark, data set offset, data set bytes, its SHA-256, that of prefix and file meta.
 FACTS = struct.Struct("<16sQQ32s32s")
 PREAMBLE_BYTES = 128
+#: The first version wrote nothing after the data set's SHA-256: its bits are watched less closely.
+_FIRST_FORM_BYTES = struct.calcsize("<16sQQ32s")
+#: Prefix and group length (PS3.10 7.1): how long the file meta is.
+_HEAD_START = struct.Struct("<4sHH2sHI")
+#: A file meta is a few hundred bytes; a damaged length must not ask for more.
+HEAD_BYTES_MOST = 1 << 16
+_UIDS = ("sop_class_uid", "sop_instance_uid", "transfer_syntax_uid")
+#: (0002,0002) Media Storage SOP Class UID, (0002,0003) its Instance UID, (0002,0010).
+_NUMBERS = (2, 3, 0x10)
 IMPLEMENTATION_CLASS_UID = "2.25.189461237201854370254163982440318467521"
 IMPLEMENTATION_VERSION_NAME = "GATEWAY_1"
 PIECE_BYTES = 1 << 20
@@ -43,11 +53,7 @@ class Described:
 def head_of(about: dict[str, Any]) -> bytes:
     """Return prefix and file meta; `about` goes whole into the private information."""
     body = _element(1, b"OB", b"\0\1")
-    for number, key in (
-        (2, "sop_class_uid"),
-        (3, "sop_instance_uid"),
-        (0x10, "transfer_syntax_uid"),
-    ):
+    for number, key in zip(_NUMBERS, _UIDS, strict=True):
         body += _element(number, b"UI", str(about[key]).encode("ascii"))
     body += _element(0x12, b"UI", IMPLEMENTATION_CLASS_UID.encode())
     body += _element(0x13, b"SH", IMPLEMENTATION_VERSION_NAME.encode())
@@ -75,15 +81,53 @@ def describe(path: Path) -> Described:
     with path.open("rb") as file:
         preamble = file.read(PREAMBLE_BYTES)
         facts = preamble[: FACTS.size]
-        if hashlib.sha256(facts).digest() != preamble[FACTS.size :]:
+        if len(preamble) != PREAMBLE_BYTES or facts[: len(MARK)] != MARK:
             raise Damaged("preamble")
-        mark, offset, dataset_bytes, digest, head_digest = FACTS.unpack(facts)
-        if mark != MARK:
+        _, offset, dataset_bytes, digest, head_digest = FACTS.unpack(facts)
+        is_first_form = not any(preamble[_FIRST_FORM_BYTES:])
+        if not is_first_form and hashlib.sha256(facts).digest() != preamble[FACTS.size :]:
             raise Damaged("preamble")
-        head = file.read(offset - PREAMBLE_BYTES)
-    if hashlib.sha256(head).digest() != head_digest:
+        head = file.read(min(offset - PREAMBLE_BYTES, HEAD_BYTES_MOST))
+    if not is_first_form and hashlib.sha256(head).digest() != head_digest:
         raise Damaged("file meta")
-    return Described(_about(head), offset, dataset_bytes, digest.hex())
+    return Described(_believed(head), offset, dataset_bytes, digest.hex())
+
+
+def salvage(path: Path) -> Described | None:
+    """Return what a damaged file may still say of itself, None where it says nothing.
+
+    None of it is proved: it serves to name the file, never to send it.
+    """
+    try:
+        with path.open("rb") as file:
+            preamble = file.read(PREAMBLE_BYTES)
+            head = file.read(_HEAD_START.size)
+            head += file.read(min(_HEAD_START.unpack(head)[-1], HEAD_BYTES_MOST))
+            size = path.stat().st_size
+        about, offset = _either(head), PREAMBLE_BYTES + len(head)
+        digest = FACTS.unpack(preamble[: FACTS.size])[3]
+    except (OSError, struct.error, Damaged):
+        return None
+    return Described(about, offset, max(0, size - offset), digest.hex())
+
+
+def verify_rendition(one: Rendition) -> None:
+    """As `verify`, and prove that the row speaks of this very file: its place, UIDs and encoding.
+
+    Raises
+    ------
+    Damaged
+        Of the row too: a failing disk changes the database as it changes files.
+    OSError
+    """
+    blob = one.blob
+    verify(blob.path, blob.sha256)
+    said = describe(blob.path)
+    uids = [said.about[key] for key in _UIDS]
+    if uids != [one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid]:
+        raise Damaged("row")
+    if (said.dataset_offset, said.dataset_bytes) != (blob.dataset_offset, blob.dataset_bytes):
+        raise Damaged("row")
 
 
 def verify(path: Path, sha256: str) -> None:
@@ -111,6 +155,42 @@ def verify(path: Path, sha256: str) -> None:
         raise Damaged("length")
     if digest.hexdigest() != said.sha256 or said.sha256 != sha256:
         raise Damaged("data set")
+
+
+def _either(head: bytes) -> dict[str, Any]:
+    """Return the private information, or what the standard elements say where that is broken."""
+    try:
+        return _believed(head)
+    except Damaged:
+        return _standard(head)
+
+
+def _standard(head: bytes) -> dict[str, Any]:
+    at, found = _HEAD_START.size, dict[int, str]()
+    try:
+        while at < len(head):
+            _, number, vr, length = struct.unpack_from("<HH2sH", head, at)
+            at += 8
+            if vr == b"OB":
+                (length,) = struct.unpack_from("<I", head, at)
+                at += 4
+            found[number] = head[at : at + length].rstrip(b"\0").decode("latin-1")
+            at += length
+        return dict(zip(_UIDS, (found[number] for number in _NUMBERS), strict=True))
+    except (struct.error, KeyError) as fault:
+        raise Damaged("file meta") from fault
+
+
+def _believed(head: bytes) -> dict[str, Any]:
+    """Return the private information of a file meta, if it is whole."""
+    try:
+        about = _about(head)
+        whole = all(isinstance(about[key], str) for key in _UIDS)
+    except (ValueError, KeyError, TypeError, struct.error) as fault:
+        raise Damaged("file meta") from fault
+    if not whole:
+        raise Damaged("file meta")
+    return about
 
 
 def _about(head: bytes) -> dict[str, Any]:

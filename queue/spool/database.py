@@ -17,6 +17,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spool.soundness import is_damage
+
 Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Any]
 
@@ -53,6 +55,9 @@ class Database:
         self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
         self._waiting: list[tuple[Work, Future[Any]]] = []
         self._waiting_lock = threading.Lock()
+        #: Set once SQLite has met damage, or another file lies in this one's place.
+        self.damaged = threading.Event()
+        self._inode = path.stat().st_ino
 
     def write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run `work` in a transaction and return its result once that is on the disk.
@@ -66,12 +71,22 @@ class Database:
         with self._write_lock:
             while not done.done():
                 self._write_waiting()
-        return done.result()
+        with self._watching():
+            return done.result()
 
     def read(self, query: str, values: Any = ()) -> list[sqlite3.Row]:
         """Return all rows of a short query; the log can be cut back as soon as it returns."""
-        with self._read_lock:
+        with self._read_lock, self._watching():
             return self._reader.execute(query, values).fetchall()
+
+    def look(self) -> None:
+        """Set `damaged` when the file was removed or replaced: what is written to it is lost."""
+        try:
+            is_there = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            is_there = False
+        if not is_there:
+            self.damaged.set()
 
     def close(self) -> None:
         """Close; the last one to close writes the log back, which only the lock's holder may."""
@@ -124,6 +139,15 @@ class Database:
         except BaseException:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as fault:
+            if is_damage(fault):
+                self.damaged.set()
             raise
 
     @contextlib.contextmanager

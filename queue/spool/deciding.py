@@ -3,15 +3,15 @@
 A decision that must outlive the database stands beside the blob before the row changes.
 """
 
-import contextlib
 import sqlite3
-from collections.abc import Callable
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from spool.ageing import trusted_s
 from spool.clock import Clock
 from spool.database import Database
 from spool.decisions import Decided, Decisions
-from spool.retiring import settle
+from spool.moving import Moves, hold_instance
 from spool.rows import note
 
 
@@ -19,12 +19,23 @@ class WrongState(Exception):
     """The item is not in a state that allows this; `args` are the item's id and its state."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a decision did with one item; `refused_in` is the state in which it could not."""
+
+    instance_id: int
+    refused_in: str | None = None
+
+
 class _Undone(Exception):
-    """A move was only tried."""
+    """The moves were only tried; `args[0]` are their outcomes."""
 
 
-#: A row's part of a decision: (db, instance id, destination) -> how many rows it moved.
-_Move = Callable[[sqlite3.Connection, int, str], int]
+#: One transaction of a decision about many items: whatever of these is reached first.
+ROWS_MOST, TRANSACTION_S = 500, 0.02
+
+#: These are about the instance, whatever destination is named.
+WHOLE = ("withdraw", "restore")
 
 
 class Deciding:
@@ -36,171 +47,163 @@ class Deciding:
 
     def __init__(self, database: Database, decisions: Decisions, clock: Clock) -> None:
         self._database, self._decisions, self._clock = database, decisions, clock
+        self._moves = Moves(clock).named
 
     def hold(self, instance_id: int, who: str, *, destination: str = "") -> None:
         """Keep the instance, or its delivery to one destination, from going anywhere."""
-        self._decide("hold", _hold, instance_id, who, destination)
+        self._decide("hold", instance_id, who, destination)
 
     def release(self, instance_id: int, who: str, *, destination: str = "") -> None:
         """Let what is held go on as it is: the reason for which prepare held it is set aside."""
-        self._decide("release", _release, instance_id, who, destination)
+        self._decide("release", instance_id, who, destination)
 
     def retry(self, instance_id: int, who: str, *, destination: str = "") -> None:
         """Try again now what waits or is held; prepare looks at it as if it had just come."""
-        self._decide("retry", _retry, instance_id, who, destination)
+        self._decide("retry", instance_id, who, destination)
 
     def cancel(self, instance_id: int, who: str, *, destination: str = "") -> None:
         """Do not send to this destination, or to none, what was not sent yet."""
-        self._decide("cancel", self._cancel, instance_id, who, destination)
+        self._decide("cancel", instance_id, who, destination)
 
     def withdraw(self, instance_id: int, who: str, *, destination: str = "") -> None:
         """Take the whole instance back: into the trash, and nowhere else any more."""
-        self._decide("withdraw", self._withdraw, instance_id, who, "")
+        self._decide("withdraw", instance_id, who, destination)
 
     def restore(self, instance_id: int, who: str, *, destination: str = "") -> None:
         """Bring a withdrawn instance back out of the trash; it is prepared anew."""
-        self._decide("restore", _restore, instance_id, who, "")
+        self._decide("restore", instance_id, who, destination)
 
     def resend(self, instance_id: int, who: str, *, destination: str = "") -> None:
         """Send again what was sent, in a new round with the same rendition."""
-        self._decide("resend", self._resend, instance_id, who, destination)
+        self._decide("resend", instance_id, who, destination)
+
+    def decide(
+        self, what: str, targets: Sequence[tuple[int, str]], who: str, *, dry_run: bool = False
+    ) -> Iterator[Outcome]:
+        """Decide about many (instance id, destination), in short transactions; give each outcome.
+
+        Parameters
+        ----------
+        what
+            The name of one of the verbs above.
+        dry_run
+            Only find out what would be possible.
+        """
+        rest = list(targets)
+        while rest:
+            tried = self._try(what, rest, who)
+            given, rest = rest[: len(tried)], rest[len(tried) :]
+            possible = [
+                target
+                for target, outcome in zip(given, tried, strict=True)
+                if outcome.refused_in is None
+            ]
+            yield from (outcome for outcome in tried if dry_run or outcome.refused_in is not None)
+            if possible and not dry_run:
+                yield from self._put_down(what, possible, who)
 
     def come_into_force(self, instance_id: int, blob: str) -> list[str]:
-        """Apply what stands beside the blob and not in the rows; return what that was."""
+        """Apply what stands beside the blob and not in the rows; return what that was.
+
+        The last word about a destination counts there, whatever was said of the whole before.
+        """
+        decided = self._decisions.in_force(blob)
+        if not decided:
+            return []
+        return self._database.write(lambda db: self._come_into_force(db, instance_id, decided))
+
+    def _come_into_force(
+        self, db: sqlite3.Connection, instance_id: int, decided: dict[str, str]
+    ) -> list[str]:
+        whole = decided.get("", "")
         applied = []
-        moves: dict[str, _Move] = {
-            "hold": _hold,
-            "cancel": self._cancel,
-            "withdraw": self._withdraw,
-        }
-        for destination, what in self._decisions.in_force(blob).items():
-            if move := moves.get(what):
-                touched = self._database.write(
-                    lambda db, move=move, to=destination: move(db, instance_id, to)  # type: ignore[misc]
-                )
-                applied += [what] if touched else []
+        if whole == "withdraw" and self._moves["withdraw"](db, instance_id, ""):
+            applied.append("withdraw")
+        if whole == "hold" and hold_instance(db, instance_id):
+            applied.append("hold")
+        for destination in _open_destinations(db, instance_id):
+            what = decided.get(destination, whole)
+            if what in ("hold", "cancel") and self._moves[what](db, instance_id, destination):
+                applied.append(what)
+        for what in applied:
+            note(db, self._clock.utc(), "repair", what, instance_id=instance_id)
         return applied
 
-    def _decide(self, what: str, move: _Move, instance_id: int, who: str, destination: str) -> None:
-        decided = Decided(what, who, self._clock.utc(), destination)
-        self._must_be_possible(move, instance_id, decided)
-        for blob in self._blobs_of(instance_id):
-            self._decisions.write(blob, decided)
-        self._database.write(lambda db: self._move(db, move, instance_id, decided))
+    def _decide(self, what: str, instance_id: int, who: str, destination: str) -> None:
+        (outcome,) = self.decide(what, [(instance_id, destination)], who)
+        if outcome.refused_in is not None:
+            raise WrongState(instance_id, outcome.refused_in)
 
-    def _must_be_possible(self, move: _Move, instance_id: int, decided: Decided) -> None:
-        """Try the move and undo it: what is refused must not stand beside the blob."""
+    def _try(self, what: str, targets: Sequence[tuple[int, str]], who: str) -> list[Outcome]:
+        """Move and undo it: what is refused must not stand beside the blob."""
 
         def work(db: sqlite3.Connection) -> None:
-            self._move(db, move, instance_id, decided)
-            raise _Undone
+            raise _Undone(self._move(db, what, targets, who))
 
-        with contextlib.suppress(_Undone):
+        try:
             self._database.write(work)
+        except _Undone as undone:
+            outcomes: list[Outcome] = undone.args[0]
+        return outcomes
+
+    def _put_down(
+        self, what: str, targets: Sequence[tuple[int, str]], who: str
+    ) -> Iterator[Outcome]:
+        at = self._clock.utc()
+        self._decisions.write_all(
+            (blob, Decided(what, who, at, "" if what in WHOLE else destination))
+            for instance_id, destination in targets
+            for blob in self._blobs_of(instance_id)
+        )
+        rest = targets
+        while rest:
+            moved = self._moved(what, rest, who)
+            yield from moved
+            rest = rest[len(moved) :]
+
+    def _moved(self, what: str, targets: Sequence[tuple[int, str]], who: str) -> list[Outcome]:
+        return self._database.write(lambda db: self._move(db, what, targets, who))
 
     def _blobs_of(self, instance_id: int) -> list[str]:
-        """Return the blob that a rebuilt database would know the instance by."""
+        """Return the blobs that a rebuilt database may know the instance by."""
         rows = self._database.read(
-            "SELECT blob FROM rendition WHERE instance_id = ? AND gone_at = 0 ORDER BY id LIMIT 1",
+            "SELECT blob FROM rendition WHERE instance_id = ? AND gone_at = 0 ORDER BY id",
             (instance_id,),
         )
         return [row["blob"] for row in rows]
 
     def _move(
-        self, db: sqlite3.Connection, move: _Move, instance_id: int, decided: Decided
-    ) -> None:
-        if not move(db, instance_id, decided.destination):
+        self,
+        db: sqlite3.Connection,
+        what: str,
+        targets: Sequence[tuple[int, str]],
+        who: str,
+    ) -> list[Outcome]:
+        """Move as many as a transaction may, at least one."""
+        end, rows_most = time.monotonic() + TRANSACTION_S, db.total_changes + ROWS_MOST
+        moved: list[Outcome] = []
+        for instance_id, destination in targets:
+            moved.append(self._move_one(db, what, instance_id, destination, who))
+            if db.total_changes >= rows_most or time.monotonic() >= end:
+                break
+        return moved
+
+    def _move_one(
+        self, db: sqlite3.Connection, what: str, instance_id: int, destination: str, who: str
+    ) -> Outcome:
+        to = "" if what in WHOLE else destination
+        if not self._moves[what](db, instance_id, to):
             row = db.execute("SELECT state FROM instance WHERE id = ?", (instance_id,)).fetchone()
-            raise WrongState(instance_id, row["state"] if row else "")
-        note(
-            db, decided.at, decided.who, decided.what, decided.destination, instance_id=instance_id
-        )
-
-    def _cancel(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
-        touched = db.execute(
-            "UPDATE delivery SET state = 'cancelled', lease = '' WHERE instance_id = ?"
-            " AND state IN ('queued', 'held') AND ? IN ('', destination)",
-            (instance_id, destination),
-        ).rowcount
-        settle(db, self._clock, instance_id)
-        return touched
-
-    def _withdraw(self, db: sqlite3.Connection, instance_id: int, _: str) -> int:
-        touched = db.execute(
-            "UPDATE instance SET state = 'withdrawn', lease = '', withdrawn_at = ?"
-            " WHERE id = ? AND state IN ('received', 'ready', 'held')",
-            (max(trusted_s(db, self._clock), 1e-3), instance_id),
-        ).rowcount
-        if touched:
-            self._cancel(db, instance_id, "")
-        return touched
-
-    def _resend(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
-        touched = db.execute(
-            "INSERT INTO delivery (instance_id, destination, round, rendition_id, priority, door,"
-            " waits_since) SELECT d.instance_id, d.destination, d.round + 1, d.rendition_id,"
-            " d.priority, d.door, ? FROM delivery d JOIN rendition r ON r.id = d.rendition_id"
-            " JOIN instance i ON i.id = d.instance_id"
-            " WHERE d.instance_id = ? AND ? IN ('', d.destination) AND i.state = 'ready'"
-            " AND r.gone_at = 0 AND d.state IN ('sent', 'confirmed', 'cancelled')"
-            " AND d.round = (SELECT max(round) FROM delivery l WHERE l.instance_id = d.instance_id"
-            " AND l.destination = d.destination)",
-            (trusted_s(db, self._clock), instance_id, destination),
-        ).rowcount
-        if touched:
-            db.execute("UPDATE instance SET settled_at = 0 WHERE id = ?", (instance_id,))
-        return touched
+            return Outcome(instance_id, row["state"] if row else "")
+        note(db, self._clock.utc(), who, what, to, instance_id=instance_id)
+        return Outcome(instance_id)
 
 
-def _hold(db: sqlite3.Connection, instance_id: int, destination: str) -> int:
-    touched = db.execute(
-        "UPDATE delivery SET state = 'held', lease = '', error_code = 'operator', error_text = ''"
-        " WHERE instance_id = ? AND state = 'queued' AND ? IN ('', destination)",
-        (instance_id, destination),
-    ).rowcount
-    if not destination:
-        touched += db.execute(
-            "UPDATE instance SET state = 'held', reason = 'operator', detail = '', lease = ''"
-            " WHERE id = ? AND state = 'received'",
-            (instance_id,),
-        ).rowcount
-    return touched
-
-
-def _release(db: sqlite3.Connection, instance_id: int, destination: str) -> int:
-    return _again(db, instance_id, destination, states="('held')", waive=True)
-
-
-def _retry(db: sqlite3.Connection, instance_id: int, destination: str) -> int:
-    return _again(db, instance_id, destination, states="('held', 'queued')", waive=False)
-
-
-def _again(
-    db: sqlite3.Connection, instance_id: int, destination: str, *, states: str, waive: bool
-) -> int:
-    touched = db.execute(
-        "UPDATE delivery SET state = 'queued', not_before = 0, attempts = 0, refusals = 0,"
-        f" away = 0, error_code = '', error_text = '' WHERE instance_id = ? AND state IN {states}"
-        " AND lease = '' AND ? IN ('', destination)",
-        (instance_id, destination),
-    ).rowcount
-    return touched if destination else touched + _examine_again(db, instance_id, waive=waive)
-
-
-def _examine_again(db: sqlite3.Connection, instance_id: int, *, waive: bool) -> int:
-    waived = "trim(waived || ' ' || reason)" if waive else "waived"
-    return db.execute(
-        f"UPDATE instance SET state = 'received', waived = {waived}, reason = '', detail = '',"
-        " not_before = 0, attempts = 0 WHERE id = ? AND state IN ('held', 'received')"
-        " AND lease = ''",
+def _open_destinations(db: sqlite3.Connection, instance_id: int) -> list[str]:
+    """Return where something of it is still to be sent."""
+    rows = db.execute(
+        "SELECT DISTINCT destination FROM delivery WHERE instance_id = ?"
+        " AND state IN ('queued', 'held')",
         (instance_id,),
-    ).rowcount
-
-
-def _restore(db: sqlite3.Connection, instance_id: int, _: str) -> int:
-    return db.execute(
-        "UPDATE instance SET state = 'received', reason = '', detail = '', withdrawn_at = 0,"
-        " attempts = 0 WHERE id = ? AND state = 'withdrawn' AND EXISTS (SELECT 1 FROM rendition"
-        " WHERE instance_id = instance.id AND gone_at = 0)",
-        (instance_id,),
-    ).rowcount
+    )
+    return [row["destination"] for row in rows.fetchall()]

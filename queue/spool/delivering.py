@@ -9,6 +9,7 @@ from spool.ageing import trusted_s
 from spool.blobs import Blobs
 from spool.clock import Clock
 from spool.database import Database
+from spool.earlier import IS_BEHIND
 from spool.errors import LostClaim
 from spool.model import Delivery, Rendition
 from spool.retiring import settle
@@ -28,8 +29,9 @@ _NEXT_DOOR = (
     " AND priority = :priority AND door > :door"
 )
 _SEEK = (
-    "SELECT id FROM delivery WHERE destination = :to AND state = 'queued' AND priority = :priority"
-    f" AND door = :door AND not_before <= :now AND {FREE} ORDER BY not_before, id LIMIT 1"
+    "SELECT id FROM delivery d WHERE destination = :to AND state = 'queued'"
+    f" AND priority = :priority AND door = :door AND not_before <= :now AND {FREE}"
+    f" AND NOT {IS_BEHIND} ORDER BY not_before, id LIMIT 1"
 )
 _CLAIM = (
     "UPDATE delivery SET lease = :lease, lease_until = :until, attempts = attempts + 1"
@@ -53,8 +55,8 @@ class Delivering:
     def next_due_s(self, destination: str) -> float | None:
         """Return the seconds until the next queued delivery is due, None where there is none."""
         rows = self._database.read(
-            "SELECT min(not_before) AS due FROM delivery"
-            " WHERE destination = ? AND state = 'queued'",
+            "SELECT min(not_before) AS due FROM delivery d"
+            f" WHERE destination = ? AND state = 'queued' AND NOT {IS_BEHIND}",
             (destination,),
         )
         due = rows[0]["due"]
@@ -83,9 +85,10 @@ class Delivering:
         return [(row[0], row[1]) for row in rows]
 
     def renditions(self, delivery: Delivery) -> list[Rendition]:
-        """Return every rendition of the delivery's instance, the received one first."""
+        """Return every rendition of the delivery's instance that is still there, in order."""
         rows = self._database.read(
-            f"SELECT {RENDITION_COLUMNS} FROM rendition r WHERE r.instance_id = ? ORDER BY r.id",
+            f"SELECT {RENDITION_COLUMNS} FROM rendition r WHERE r.instance_id = ?"
+            " AND r.gone_at = 0 ORDER BY r.id",
             (delivery.instance_id,),
         )
         return [rendition_of(row, self._blobs) for row in rows]

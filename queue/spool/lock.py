@@ -61,3 +61,11 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(fd)
     return bool(_FLOCK.unpack(asked)[0] != fcntl.F_UNLCK)
+
+
+def holder_of(path: Path) -> int | None:
+    """Return the process that holds the lock on `path`, None where nobody does."""
+    if not is_held(path):
+        return None
+    text = path.read_text(encoding="ascii", errors="replace").strip()
+    return int(text) if text.isdecimal() else None

@@ -38,6 +38,14 @@ class Priority(enum.IntEnum):
     BACKLOG = 9
 
 
+class Behind(enum.IntEnum):
+    """For what a delivery waits that an earlier instance of the same UID has at its destination."""
+
+    NOTHING = 0
+    QUEUED = 1  #: for what is still to be sent
+    HELD = 2  #: also for what waits for a person
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """Who brought an object, and what the carrier said it is."""
@@ -78,6 +86,27 @@ class Rendition:
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """Digests of what a data set says in whatever encoding; hexadecimal, made above the spool."""
+
+    pixels: str  #: "" where there are none
+    identity: str  #: whose it is: patient and study
+    rest: str  #: all the others
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An instance that came before under the same SOP Instance UID."""
+
+    id: int
+    state: str
+    sha256: str  #: of the data set as it came
+    transfer_syntax_uid: str
+    content: Content | None  #: None: not known, or not decided yet
+    has_files: bool  #: False: only its hashes are left
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """An instance under a claim."""
 
@@ -88,6 +117,20 @@ class Instance:
     waived: frozenset[str]  #: reasons for holding that a person has set aside
     received: Rendition
     lease: str = ""
+    kept: tuple[Rendition, ...] = ()  #: whose files have not been dropped, in order
+    content: Content | None = None  #: of what was received, once it is known
+
+    @property
+    def at_hand(self) -> Rendition:
+        """The bytes to work from: what was received or, once that was dropped, what equals it."""
+        equal = (Role.RECEIVED, Role.COMPRESSED, Role.FALLBACK)
+        return next((one for one in self.kept if one.proved and one.role in equal), self.received)
+
+    @property
+    def compressed(self) -> Rendition | None:
+        """The proved compressed rendition that it has already; None where it has none."""
+        made = (one for one in self.kept if one.proved and one.role is Role.COMPRESSED)
+        return next(made, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +154,10 @@ class Decision:
     study_instance_uid: str  #: (0020,000D)
     series_instance_uid: str  #: (0020,000E)
     station: str = ""
-    renditions: tuple[Rendition, ...] = ()  #: new ones; the received one is there already
+    renditions: tuple[Rendition, ...] = ()  #: beside the received one; id 0: it gets its row now
     destinations: tuple[str, ...] = ()
     sends: int = -1  #: index in `renditions` of the one to send; -1 the received one
+    content: Content | None = None  #: of what was received, where anything is known of the inside
+    behind: Behind = Behind.NOTHING
+    cancelled: str = ""  #: error code of deliveries that are not to be sent; "": they are
     notes: tuple[tuple[str, str], ...] = field(default=())  #: (what, detail) for the history

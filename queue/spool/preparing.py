@@ -11,7 +11,24 @@ from spool.blobs import Blobs
 from spool.clock import Clock
 from spool.database import Database
 from spool.decisions import Decisions
-from spool.model import Arrival, Decision, DeliveryState, Instance, InstanceState, Priority
+from spool.earlier import (
+    CONTENT_COLUMNS,
+    EarlierOnes,
+    content_of,
+    make_followers_due,
+    say_who_waits,
+    write_content,
+)
+from spool.model import (
+    Arrival,
+    Content,
+    Decision,
+    DeliveryState,
+    Instance,
+    InstanceState,
+    Priority,
+)
+from spool.retiring import settle
 from spool.rows import (
     FREE,
     LEASE_S,
@@ -37,11 +54,19 @@ _CLAIM = (
     f" WHERE id = ({_SEEK}) RETURNING *"
 )
 _RECEIVED = (
-    f"SELECT {RENDITION_COLUMNS} FROM rendition r WHERE r.instance_id = ? AND r.role = 'received'"
+    f"SELECT {RENDITION_COLUMNS}, {', '.join(CONTENT_COLUMNS)} FROM rendition r"
+    " WHERE r.instance_id = ? AND r.role = 'received'"
+)
+_KEPT = (
+    f"SELECT {RENDITION_COLUMNS} FROM rendition r WHERE r.instance_id = ? AND r.gone_at = 0"
+    " ORDER BY r.id"
 )
 
 #: What a person had decided about a destination before its delivery was made.
-_DECIDED = {"cancel": DeliveryState.CANCELLED, "hold": DeliveryState.HELD}
+_DECIDED = {
+    "cancel": (DeliveryState.CANCELLED, ""),
+    "hold": (DeliveryState.HELD, "operator"),
+}
 
 
 class Preparing:
@@ -60,6 +85,7 @@ class Preparing:
         self._decisions = decisions
         self._database, self._blobs, self._clock, self._leases = database, blobs, clock, leases
         self._turns = Turns()
+        self.earlier = EarlierOnes(database, blobs)
 
     def claim(self) -> Instance | None:
         """Return the most urgent instance that is due, or None."""
@@ -84,26 +110,19 @@ class Preparing:
             )
         )
 
-    def others(self, instance: Instance) -> list[tuple[int, str, str]]:
-        """Return (id, sha256, transfer syntax) of what came before under the same UID.
-
-        What is broken does not count, nor does one whose file was lost: a whole one may come after
-        it, and must not be thrown away for it.
-        """
-        rows = self._database.read(
-            "SELECT i.id, r.sha256, r.transfer_syntax_uid, r.blob, i.state, r.gone_at"
-            " FROM rendition r"
-            " JOIN instance i ON i.id = r.instance_id"
-            " WHERE r.sop_instance_uid = ? AND r.role = 'received' AND i.id < ?"
-            " AND i.state <> 'merged' AND NOT (i.state = 'held' AND i.reason IN"
-            " ('structure', 'uid-mismatch', 'no-sop-instance-uid', 'damaged')) ORDER BY i.id",
-            (instance.arrival.sop_instance_uid, instance.id),
+    def give_back(self) -> None:
+        """End every claim of a stage that lives, and could not write what became of them."""
+        self._database.write(
+            lambda db: db.execute(
+                "UPDATE instance SET lease = '', attempts = 0"
+                " WHERE state = 'received' AND lease <> ''"
+            )
         )
-        return [(row[0], row[1], row[2]) for row in rows if not self._is_lost(row)]
 
-    def _is_lost(self, row: sqlite3.Row) -> bool:
-        waits = row["state"] in ("received", "ready", "held") and not row["gone_at"]
-        return waits and not self._blobs.path(row["blob"]).exists()
+    def know(self, instance: Instance, content: Content | None) -> None:
+        """Write down what was found out of its content, so that it need not be read again."""
+        if content != instance.content:
+            self._database.write(lambda db: write_content(db, instance, content))
 
     def ready(self, instance: Instance, decision: Decision) -> None:
         """Put down renditions and deliveries, and move the instance to `ready`.
@@ -119,9 +138,12 @@ class Preparing:
         """Move the instance to `held`; nothing of it is sent before a person says so."""
         self._database.write(lambda db: self._leave(db, instance, InstanceState.HELD, code, detail))
 
-    def merge(self, instance: Instance, kept_id: int) -> None:
-        """Say that this re-send added nothing to instance `kept_id`; its blob goes."""
-        self._database.write(lambda db: self._merge(db, instance, kept_id))
+    def merge(self, instance: Instance, kept_id: int, how: str = "") -> None:
+        """Say that this re-send added nothing to instance `kept_id`; its blob goes.
+
+        `how` is for the history: in what it differs although it says the same.
+        """
+        self._database.write(lambda db: self._merge(db, instance, kept_id, how))
         self._blobs.discard(instance.received.blob.name)
 
     def defer(self, instance: Instance, code: str, detail: str, delay_s: float) -> None:
@@ -135,7 +157,9 @@ class Preparing:
         return self._instance(db, row) if row else None
 
     def _instance(self, db: sqlite3.Connection, row: sqlite3.Row) -> Instance:
-        received = rendition_of(db.execute(_RECEIVED, (row["id"],)).fetchone(), self._blobs)
+        found = db.execute(_RECEIVED, (row["id"],)).fetchone()
+        kept = db.execute(_KEPT, (row["id"],)).fetchall()
+        received = rendition_of(found, self._blobs)
         arrival = Arrival(
             row["sop_class_uid"],
             row["sop_instance_uid"],
@@ -147,18 +171,23 @@ class Preparing:
         )
         waived = frozenset(row["waived"].split())
         return Instance(
-            row["id"], arrival, row["received_at"], row["attempts"], waived, received, row["lease"]
+            row["id"],
+            arrival,
+            row["received_at"],
+            row["attempts"],
+            waived,
+            received,
+            row["lease"],
+            tuple(rendition_of(one, self._blobs) for one in kept),
+            content_of(found),
         )
 
     def _ready(self, db: sqlite3.Connection, instance: Instance, decision: Decision) -> None:
         now = self._clock.utc()
-        ids = [insert_rendition(db, instance.id, one, now) for one in decision.renditions]
+        ids = [one.id or insert_rendition(db, instance.id, one, now) for one in decision.renditions]
+        write_content(db, instance, decision.content)
         sends = instance.received.id if decision.sends < 0 else ids[decision.sends]
-        decided = self._decisions.in_force(instance.received.blob.name)
-        for destination in decision.destinations:
-            what = decided.get(destination, decided.get("", ""))
-            state = _DECIDED.get(what, DeliveryState.QUEUED)
-            self._deliver(db, instance, destination, sends, state)
+        self._deliver_all(db, instance, decision, sends)
         done = db.execute(
             "UPDATE instance SET state = 'ready', reason = '', detail = '', lease = '',"
             " attempts = 0, study_instance_uid = ?, series_instance_uid = ?, station = ?"
@@ -172,37 +201,50 @@ class Preparing:
             ),
         )
         must_be_one(done, f"instance {instance.id}")
+        if not decision.cancelled:  # what nobody ever got stays here
+            settle(db, self._clock, instance.id)
+        make_followers_due(db, instance)
         for what, detail in decision.notes:
             note(db, now, self.WHO, what, detail, instance_id=instance.id)
         note(db, now, self.WHO, "ready", instance_id=instance.id)
 
-    def _deliver(
-        self,
-        db: sqlite3.Connection,
-        instance: Instance,
-        destination: str,
-        rendition_id: int,
-        state: DeliveryState,
+    def _deliver_all(
+        self, db: sqlite3.Connection, instance: Instance, decision: Decision, rendition_id: int
     ) -> None:
+        names = dict.fromkeys((instance.received.blob.name, instance.at_hand.blob.name))
+        decided: dict[str, str] = {}
+        for name in names:
+            decided |= self._decisions.in_force(name)
+        for destination in decision.destinations:
+            what = decided.get(destination, decided.get("", ""))
+            state, code = _DECIDED.get(what, (DeliveryState.QUEUED, ""))
+            if decision.cancelled:
+                state, code = DeliveryState.CANCELLED, decision.cancelled
+            values = {"state": state, "code": code, "behind": decision.behind}
+            self._deliver(db, instance, values | {"to": destination, "rendition": rendition_id})
+        say_who_waits(db, instance.id)
+
+    def _deliver(
+        self, db: sqlite3.Connection, instance: Instance, values: dict[str, object]
+    ) -> None:
+        """Open a round, where none is there that was sent, or may be: it is frozen as it is."""
         db.execute(
             "INSERT INTO delivery (instance_id, destination, round, rendition_id, priority, door,"
-            " waits_since, state) VALUES (?, ?, 1 + (SELECT coalesce(max(round), 0) FROM delivery"
-            " WHERE instance_id = ? AND destination = ?), ?, ?, ?, ?, ?)",
-            (
-                instance.id,
-                destination,
-                instance.id,
-                destination,
-                rendition_id,
-                instance.arrival.priority,
-                instance.arrival.door,
-                trusted_s(db, self._clock),
-                state,
-            ),
+            " waits_since, state, error_code, behind)"
+            " SELECT :id, :to, 1 + coalesce(max(round), 0), :rendition, :priority, :door, :since,"
+            " :state, :code, :behind FROM delivery WHERE instance_id = :id AND destination = :to"
+            " HAVING coalesce(sum(state <> 'cancelled' OR :state = 'cancelled'), 0) = 0",
+            values
+            | {
+                "id": instance.id,
+                "priority": instance.arrival.priority,
+                "door": instance.arrival.door,
+                "since": trusted_s(db, self._clock),
+            },
         )
 
-    def _merge(self, db: sqlite3.Connection, instance: Instance, kept_id: int) -> None:
-        self._leave(db, instance, InstanceState.MERGED, "sent-again", str(kept_id))
+    def _merge(self, db: sqlite3.Connection, instance: Instance, kept_id: int, how: str) -> None:
+        self._leave(db, instance, InstanceState.MERGED, "sent-again", str(kept_id), how)
         db.execute(
             "UPDATE rendition SET gone_at = ? WHERE id = ?",
             (self._clock.utc(), instance.received.id),
@@ -215,6 +257,7 @@ class Preparing:
         state: InstanceState,
         code: str,
         detail: str,
+        how: str = "",
     ) -> None:
         done = db.execute(
             "UPDATE instance SET state = ?, reason = ?, detail = ?, lease = ''"
@@ -222,7 +265,8 @@ class Preparing:
             (state, code, detail, instance.id, instance.lease),
         )
         must_be_one(done, f"instance {instance.id}")
-        text = f"{code} {detail}".strip()
+        make_followers_due(db, instance)
+        text = " ".join(filter(None, (code, detail, how)))
         note(db, self._clock.utc(), self.WHO, state, text, instance_id=instance.id)
 
     def _defer(

@@ -14,14 +14,16 @@ from spool.clock import Clock
 from spool.database import Database
 from spool.errors import SpoolFull
 from spool.model import Arrival, Blob, Rendition, Role
+from spool.room import Room
 from spool.rows import insert_rendition, note
 
 
 class Receiving:
     """What the doors call."""
 
-    def __init__(self, database: Database, blobs: Blobs, clock: Clock) -> None:
+    def __init__(self, database: Database, blobs: Blobs, room: Room, clock: Clock) -> None:
         self._database, self._blobs, self._clock = database, blobs, clock
+        self._room = room
 
     def begin(self, arrival: Arrival) -> Incoming:
         """Return a place for the data set.
@@ -31,6 +33,7 @@ class Receiving:
         SpoolFull
             There is no room; nothing was kept of it.
         """
+        self._room.must_admit()
         about = asdict(arrival) | {"role": Role.RECEIVED, "received_at": self._clock.utc()}
         return self._blobs.begin(about)
 

@@ -12,18 +12,41 @@ from spool.ageing import ROWS_MOST, trusted_s
 from spool.blobs import Blobs
 from spool.clock import Clock
 from spool.database import Database
+from spool.decisions import Decisions
 from spool.rows import note
 
 WHO = "retire"
+
+#: Every delivery is as firm as its destination asks, and there is one.
+_FIRM = (
+    "EXISTS (SELECT 1 FROM delivery WHERE instance_id = instance.id)"
+    " AND NOT EXISTS (SELECT 1 FROM delivery WHERE instance_id = instance.id AND NOT"
+    " (state IN ('confirmed', 'cancelled') OR (state = 'sent' AND settled_at > 0)))"
+)
+
+_MAY_BE_TRIMMED = (
+    "r.role = 'received' AND r.gone_at = 0"
+    " AND EXISTS (SELECT 1 FROM instance i WHERE i.id = r.instance_id AND i.state = 'ready')"
+    " AND EXISTS (SELECT 1 FROM rendition c WHERE c.made_from = r.id AND c.proved = 1"
+    " AND c.role = 'compressed' AND c.gone_at = 0)"
+    " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.rendition_id = r.id"
+    " AND d.state IN ('queued', 'held'))"
+)
+_TRIMMABLE = (
+    "SELECT r.id, r.blob, (SELECT blob FROM rendition c WHERE c.made_from = r.id AND c.proved = 1"
+    " AND c.role = 'compressed' AND c.gone_at = 0 ORDER BY c.id LIMIT 1) AS stays"
+    f" FROM rendition r WHERE {_MAY_BE_TRIMMED} LIMIT ?"
+)
+_DROP = (
+    f"UPDATE rendition AS r SET gone_at = ? WHERE id = ? AND {_MAY_BE_TRIMMED}"
+    " RETURNING blob, instance_id"
+)
 
 
 def settle(db: sqlite3.Connection, clock: Clock, instance_id: int) -> None:
     """Note when the last delivery of an instance became firm; not before it has any."""
     db.execute(
-        "UPDATE instance SET settled_at = ? WHERE id = ? AND state = 'ready'"
-        " AND EXISTS (SELECT 1 FROM delivery WHERE instance_id = instance.id)"
-        " AND NOT EXISTS (SELECT 1 FROM delivery WHERE instance_id = instance.id AND NOT"
-        " (state IN ('confirmed', 'cancelled') OR (state = 'sent' AND settled_at > 0)))",
+        f"UPDATE instance SET settled_at = ? WHERE id = ? AND state = 'ready' AND {_FIRM}",
         (max(trusted_s(db, clock), 1e-3), instance_id),
     )
 
@@ -31,8 +54,11 @@ def settle(db: sqlite3.Connection, clock: Clock, instance_id: int) -> None:
 class Retiring:
     """What the stage `retire` calls."""
 
-    def __init__(self, database: Database, blobs: Blobs, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, blobs: Blobs, decisions: Decisions, clock: Clock
+    ) -> None:
         self._database, self._blobs, self._clock = database, blobs, clock
+        self._decisions = decisions
 
     def retire(self, older_than_s: float, *, most: int = ROWS_MOST) -> int:
         """Retire the oldest that settled more than `older_than_s` ago; return how many."""
@@ -48,7 +74,10 @@ class Retiring:
 
     def trim(self, *, most: int = ROWS_MOST) -> int:
         """Drop received bytes that a proved lossless rendition can give back; return how many."""
-        gone = self._database.write(lambda db: self._trim(db, most))
+        rows = self._database.read(_TRIMMABLE, (most,))
+        for row in rows:  # what a person decided must stand beside the file that stays
+            self._decisions.carry_over(row["blob"], row["stays"])
+        gone = self._database.write(lambda db: self._trim(db, [row["id"] for row in rows]))
         self._remove(gone)
         return len(gone)
 
@@ -67,7 +96,7 @@ class Retiring:
         before = trusted_s(db, self._clock) - older_than_s
         rows = db.execute(
             "UPDATE instance SET state = 'retired' WHERE id IN (SELECT id FROM instance"
-            " WHERE state = 'ready' AND settled_at > 0 AND settled_at <= ?"
+            f" WHERE state = 'ready' AND settled_at > 0 AND settled_at <= ? AND {_FIRM}"
             " ORDER BY settled_at LIMIT ?) RETURNING id",
             (before, most),
         ).fetchall()
@@ -78,7 +107,8 @@ class Retiring:
     ) -> list[tuple[int, list[str]]]:
         before = trusted_s(db, self._clock) - older_than_s
         rows = db.execute(
-            "SELECT id FROM instance WHERE state = 'withdrawn' AND withdrawn_at <= ?"
+            "SELECT id FROM instance WHERE state = 'withdrawn' AND withdrawn_at > 0"
+            " AND withdrawn_at <= ?"
             " AND EXISTS (SELECT 1 FROM rendition WHERE instance_id = instance.id AND gone_at = 0)"
             " ORDER BY withdrawn_at LIMIT ?",
             (before, ROWS_MOST),
@@ -94,18 +124,10 @@ class Retiring:
         note(db, now, WHO, what, instance_id=instance_id)
         return [row["blob"] for row in rows]
 
-    def _trim(self, db: sqlite3.Connection, most: int) -> list[str]:
-        now = self._clock.utc()
-        rows = db.execute(
-            "UPDATE rendition SET gone_at = ? WHERE id IN (SELECT r.id FROM rendition r"
-            " JOIN instance i ON i.id = r.instance_id"
-            " WHERE r.role = 'received' AND r.gone_at = 0 AND i.state = 'ready'"
-            " AND EXISTS (SELECT 1 FROM rendition c WHERE c.made_from = r.id AND c.proved = 1"
-            " AND c.role = 'compressed' AND c.gone_at = 0)"
-            " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.rendition_id = r.id"
-            " AND d.state IN ('queued', 'held')) LIMIT ?) RETURNING blob, instance_id",
-            (now, most),
-        ).fetchall()
-        for row in rows:
-            note(db, now, WHO, "trimmed", "received bytes", instance_id=row["instance_id"])
-        return [row["blob"] for row in rows]
+    def _trim(self, db: sqlite3.Connection, ids: list[int]) -> list[str]:
+        now, gone = self._clock.utc(), []
+        for rendition_id in ids:
+            for row in db.execute(_DROP, (now, rendition_id)).fetchall():
+                note(db, now, WHO, "trimmed", "received bytes", instance_id=row["instance_id"])
+                gone.append(row["blob"])
+        return gone

@@ -20,10 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spool.database import Database
+from spool.errors import SpoolFull
 
 RUNGS = ("ok", "warn", "trim", "refuse")
 LEAVE = 1.25
 RESERVE_BYTES = 8 << 20
+#: What opening the database may take: its log, and the index of that.
+OPENING_BYTES = 1 << 20
 #: Free inodes below which a rung is reached; a file of ours takes one, a new day's folder another.
 INODES = {"warn": 4096, "trim": 1024, "refuse": 64}
 
@@ -62,12 +65,25 @@ class Measured:
     level: str
 
 
+def make_way(folder: Path) -> None:
+    """Let the reserve go where the disk is full: else nobody could open the database."""
+    if not folder.is_dir():
+        return
+    facts = os.statvfs(folder)
+    if facts.f_bavail * facts.f_frsize < OPENING_BYTES or (facts.f_files and not facts.f_favail):
+        _reserve_of(folder).unlink(missing_ok=True)
+
+
+def _reserve_of(folder: Path) -> Path:
+    return folder / "db" / "reserve"
+
+
 class Room:
     """The ladder of one state folder."""
 
     def __init__(self, folder: Path, database: Database, bounds: Bounds) -> None:
         self._folder, self._database, self.bounds = folder, database, bounds
-        self._reserve = folder / "db" / "reserve"
+        self._reserve = _reserve_of(folder)
 
     def measure(self) -> Measured:
         """Return what is free now; write the rung down when it changed."""
@@ -76,14 +92,21 @@ class Room:
         # A file system that does not count inodes (btrfs) says 0 of 0.
         inodes = facts.f_files or 1 << 30
         free_inodes = facts.f_favail if facts.f_files else inodes
+        # The reserve is never room for images: where it was let go, it will be taken back.
+        usable = free_bytes if self._reserve.exists() else max(0, free_bytes - RESERVE_BYTES)
         before = self._known()
-        level = self.bounds.rung(free_bytes, free_inodes, inodes)
+        level = self.bounds.rung(usable, free_inodes, inodes)
         if RUNGS.index(level) < RUNGS.index(before):
-            leaving = self.bounds.rung(free_bytes, free_inodes, inodes, factor=LEAVE)
+            leaving = self.bounds.rung(usable, free_inodes, inodes, factor=LEAVE)
             level = RUNGS[min(RUNGS.index(leaving), RUNGS.index(before))]
         if level != before:
             self._write(level)
         return Measured(free_bytes, free_inodes, level)
+
+    def must_admit(self) -> None:
+        """Raise `SpoolFull` on the rung `refuse`, until it is left."""
+        if self.measure().level == "refuse":
+            raise SpoolFull("the disk is on the rung refuse")
 
     def keep_reserve(self) -> None:
         """Hold the reserve while there is room, let it go when there is none."""
@@ -104,7 +127,10 @@ class Room:
             os.close(fd)
 
     def _known(self) -> str:
-        rows = self._database.read("SELECT value FROM fact WHERE name = 'room'")
+        try:
+            rows = self._database.read("SELECT value FROM fact WHERE name = 'room'")
+        except sqlite3.OperationalError:  # without it, only what is free now counts
+            return "ok"
         return rows[0]["value"] if rows and rows[0]["value"] in RUNGS else "ok"
 
     def _write(self, level: str) -> None:

@@ -13,6 +13,7 @@ from spool.deciding import Deciding
 from spool.decisions import Decisions
 from spool.delivering import Delivering
 from spool.doorbell import Doorbell
+from spool.incidents import Incidents
 from spool.lock import Lock, is_held
 from spool.preparing import Preparing
 from spool.receiving import Receiving
@@ -53,16 +54,17 @@ class Spool:
         self.database = Database(state_dir / "db" / "spool.db")
         self.decisions = Decisions(self.blobs)
         leases = Leases(self.clock)
-        self.receiving = Receiving(self.database, self.blobs, self.clock)
+        self.room = Room(state_dir, self.database, bounds)
+        self.receiving = Receiving(self.database, self.blobs, self.room, self.clock)
         self.preparing = Preparing(self.database, self.blobs, self.decisions, self.clock, leases)
         self.delivering = Delivering(self.database, self.blobs, self.clock, leases)
         self.breakers = Breakers(self.database, self.clock)
         self.deciding = Deciding(self.database, self.decisions, self.clock)
         self.counting = Counting(self.database, self.clock)
+        self.incidents = Incidents(self.database, self.clock)
         self.ageing = Ageing(self.database, self.clock)
-        self.retiring = Retiring(self.database, self.blobs, self.clock)
+        self.retiring = Retiring(self.database, self.blobs, self.decisions, self.clock)
         self.scrubbing = Scrubbing(self.database, self.blobs, self.clock)
-        self.room = Room(state_dir, self.database, bounds)
         self.repair = Repair(self.database, self.blobs, self.deciding, self.clock)
 
     def migrate(self) -> list[str]:

@@ -36,9 +36,11 @@ Section = Mapping[str, object]
 class Gateway:
     """One state folder with its configuration; `start` runs the program on it."""
 
+    environment = ENVIRONMENT
+
     def __init__(self, folder: Path, **sections: Section | Sequence[Section]) -> None:
         self.folder, self.state_dir = folder, folder / "state"
-        self.log, self._config = folder / "gateway.log", folder / "gateway.toml"
+        self.log, self.config = folder / "gateway.log", folder / "gateway.toml"
         given: dict[str, Section | Sequence[Section]] = {
             "gateway": {"name": "test", "ae_title": "EDGE", "state_dir": str(self.state_dir)},
             "listen": [{"kind": "dicom", "address": "127.0.0.1", "port": 0}],
@@ -47,7 +49,7 @@ class Gateway:
         written = ["config_version = 1\n"]
         for name, content in (given | sections).items():
             written += _toml(name, content)
-        self._config.write_text("".join(written), encoding="utf-8")
+        self.config.write_text("".join(written), encoding="utf-8")
         self.port = 0
         self.running: list[Running] = []
 
@@ -61,7 +63,7 @@ class Gateway:
 
     def begin(self, *names: str) -> Running:
         """As `start`, without waiting for anything."""
-        one = Running(self._command("run", *names), self.log, ENVIRONMENT)
+        one = Running(self.command("run", *names), self.log, self.environment)
         self.running.append(one)
         return one
 
@@ -73,8 +75,8 @@ class Gateway:
     def verb(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Return what a verb of the command line printed."""
         return subprocess.run(
-            self._command(*arguments),
-            env=os.environ | ENVIRONMENT,
+            self.command(*arguments),
+            env=os.environ | self.environment,
             capture_output=True,
             text=True,
             timeout=60,
@@ -120,8 +122,9 @@ class Gateway:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
-    def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "gateway", "--config", str(self._config), *arguments]
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of a verb."""
+        return [sys.executable, "-m", "gateway", "--config", str(self.config), *arguments]
 
 
 def archive(port: int, name: str = "archive", **more: object) -> dict[str, object]:

@@ -23,10 +23,15 @@ def small(
     sop_class_uid: str = US_IMAGE,
     *,
     form: Form = EXPLICIT,
-    pixels: bytes = bytes(range(256)),
+    side: int = 16,
+    pixels: bytes = b"",
     body: bytes = b"",
 ) -> bytes:
-    """Return a 16 by 16 image; `body` stands in place of its Pixel Data element."""
+    """Return a square image; `body` stands in place of its Pixel Data element.
+
+    A side below 32 is too small for the encoder, and is forwarded as received.
+    """
+    pixels = pixels or bytes(place % 251 for place in range(side * side))
     head = (
         _uid(0x00080016, sop_class_uid),
         _uid(0x00080018, uid),
@@ -35,8 +40,8 @@ def small(
         _uid(0x0020000E, "1.2.3.5"),
         us(0x00280002, 1),
         Value(0x00280004, "CS", b"MONOCHROME2 "),
-        us(0x00280010, 16),
-        us(0x00280011, 16),
+        us(0x00280010, side),
+        us(0x00280011, side),
         us(0x00280100, 8),
         us(0x00280101, 8),
         us(0x00280102, 7),

@@ -30,6 +30,10 @@ class FakeClock(Clock):
         self.now_s += seconds
         self.up_s += seconds
 
+    def step_s(self, seconds: float) -> None:
+        """Set the wall clock, as NTP or a person does; the boot's clock goes on."""
+        self.now_s += seconds
+
     def reboot(self) -> None:
         self.boot_id, self.up_s = self.boot_id + "+", 1.0
 

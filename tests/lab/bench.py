@@ -1,14 +1,14 @@
 """bench: the product in a guest, a modality and an archive outside, and a plug to pull.
 
 Takes      the image of a drive, as it was made or as a cut left it
-Gives      while it runs: objects acknowledged, objects that the archive took; after the cut: the log
+Gives      what was acknowledged; after the cut, the images that it has or might have left
 """
 
 import json
 import random
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tests.fakes.appliance import archive
@@ -37,6 +37,7 @@ port = {GUEST_PORT}
 workers = 1
 [room]
 reserve_bytes = 16777216
+trim_bytes = 16777216
 """
 SCRIPT = """mkdir /run/drive
 mount -t ext4 -o {options} /dev/vda /run/drive || exit
@@ -50,12 +51,10 @@ exec {before} {python} -m gateway --config /run/given/gateway.toml run
 class Bench:
     """What outlives the cuts: kernel, product, archive, and pictures without end."""
 
-    def __init__(
-        self, kernel: Kernel, product: Sequence[Path], archive: ScriptedArchive, port: int
-    ) -> None:
-        """`product` are the source roots as the guest sees them; `port` leads into the guest."""
-        self.kernel, self.archive, self.port = kernel, archive, port
-        self._product = product
+    def __init__(self, kernel: Kernel, product: Path, archive: ScriptedArchive, port: int) -> None:
+        """`product` is the source root that the guest runs; `port` of loopback leads into it."""
+        self.archive = archive
+        self._kernel, self._product, self._port = kernel, product, port
 
     def boot(
         self, image: Path, folder: Path, *, mount: str = "relatime", before: str = ""
@@ -71,13 +70,13 @@ class Bench:
         script = SCRIPT.format(
             options=mount,
             path=shlex.quote(str(python.parent)),
-            product=shlex.quote(":".join(map(str, self._product))),
+            product=shlex.quote(str(self._product)),
             before=before,
             python=shlex.quote(str(python)),
         )
         given = {"script": script, "gateway.toml": CONFIGURATION + self._destination()}
         machine = Machine(
-            self.kernel, drive.address, given, folder, port=self.port, guest_port=GUEST_PORT
+            self._kernel, drive.address, given, folder, port=self._port, guest_port=GUEST_PORT
         )
         return Run(drive, machine, folder)
 
@@ -92,18 +91,18 @@ class Run:
     """One life of the guest, from power on to the cut."""
 
     def __init__(self, drive: Drive, machine: Machine, folder: Path) -> None:
-        self.drive, self.machine, self._folder = drive, machine, folder
+        self.drive, self.machine, self.folder = drive, machine, folder
         self.senders: list[Sender] = []
 
     def wait_until_open(self) -> None:
         """Return when the gateway takes associations."""
         self.machine.says.wait_for("receive listening", within_s=BOOT_S)
 
-    def load(self, pictures: Sequence[Iterator[Picture]]) -> None:
-        """Begin to send; each iterator by a modality of its own."""
-        self.senders = [
-            Sender(self.machine.port, some, self.drive.position) for some in pictures
-        ]
+    def load(self, pictures: Iterable[Iterator[Picture]]) -> list[Sender]:
+        """Begin to send, and return who sends: a modality for each iterator."""
+        new = [Sender(self.machine.port, some, self.drive.position) for some in pictures]
+        self.senders += new
+        return new
 
     def cut(self) -> None:
         """Pull the plug."""
@@ -128,11 +127,15 @@ class Run:
 
         An image is there until the next one is asked for.
         """
-        replay = Replay(self.drive.image, self.drive.log, self._folder)
-        image = self._folder / "cut"
+        replay = Replay(self.drive.image, self.drive.log, self.folder)
+        image = self.folder / "cut"
         for point in points:
             replay.cut(point, image, chance, chance.choice(KEPT))
             yield point, image
+
+    def left_now(self, chance: random.Random) -> Path:
+        """Return the image that the cut itself has left."""
+        return next(self.left([self.drive.position()], chance))[1]
 
     def acked(self) -> list[Acked]:
         """Return what was promised in this life."""

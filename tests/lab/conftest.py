@@ -1,4 +1,4 @@
-"""What the laboratory's tests share: the guest's kernel, the product as a guest sees it, a drive."""
+"""What the laboratory's tests share: a kernel for guests, the product as they run it, a drive."""
 
 import os
 import platform
@@ -54,14 +54,13 @@ def pristine(guest_kernel: Kernel, tmp_path: Path) -> Path:
     image = tmp_path / "pristine"
     image.touch()
     os.truncate(image, DRIVE_BYTES)
-    subprocess.run(["mkfs.ext4", "-q", "-b", "4096", image], check=True)
+    command = ["mkfs.ext4", "-q", "-b", "4096", str(image)]
+    subprocess.run(command, check=True)
     return image
 
 
 @pytest.fixture
-def bench(
-    guest_kernel: Kernel, product: Path, free_port: Callable[[], int]
-) -> Iterator[Bench]:
+def bench(guest_kernel: Kernel, product: Path, free_port: Callable[[], int]) -> Iterator[Bench]:
     """A bench with an archive that takes everything."""
     archive = ScriptedArchive()
     yield Bench(guest_kernel, product, archive, free_port())

@@ -9,7 +9,7 @@ References: man 2 fsync; kernel documentation, block/writeback_cache_control.rst
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.lab.drive import Flush, Write, copy
@@ -24,34 +24,32 @@ class Replay:
         self._log, self._position = log, 0
         self._medium = folder / "drive.medium"
         copy(image, self._medium)
-        self._pending: list[Write] = []
+        self._cache: list[Write] = []  # what was not flushed, oldest first, each within one block
 
     def cut(self, position: int, image: Path, chance: random.Random, kept: float) -> None:
         """Write to `image` what is left when power goes after `position` requests.
 
         `kept`, 0 to 1, is the share of the unflushed blocks that the drive saved.
         """
-        self._forward(position)
-        copy(self._medium, image)
-        lucky = [one for write in self._pending for one in _survivors(write, chance, kept)]
-        _put(image, lucky)
-
-    def _forward(self, position: int) -> None:
         assert position >= self._position
-        firm: list[Write] = []
-        for request in self._log[self._position : position]:
-            if isinstance(request, Flush):
-                firm += self._pending
-                self._pending = []
-            elif request.firm:
-                # Older bytes of the same place must not come back on top of it.
-                firm += [one for one in self._pending if _overlap(one, request)]
-                firm.append(request)
-                self._pending = [one for one in self._pending if not _overlap(one, request)]
-            else:
-                self._pending.append(request)
-        _put(self._medium, firm)
+        _put(self._medium, [one for at in range(self._position, position) for one in self._do(at)])
         self._position = position
+        copy(self._medium, image)
+        _put(image, [one for one in self._cache if chance.random() < kept])
+
+    def _do(self, at: int) -> list[Write]:
+        """Do one request; return what it has put on the medium."""
+        request = self._log[at]
+        if isinstance(request, Flush):
+            firm, self._cache = self._cache, []
+        elif request.firm:
+            # What the cache had of these blocks goes with it: a block is written whole.
+            firm = [*(one for one in self._cache if _touches(one, request)), request]
+            self._cache = [one for one in self._cache if not _touches(one, request)]
+        else:
+            firm = []
+            self._cache += _blocks(request)
+        return firm
 
 
 def flushes(log: Sequence[Write | Flush], first: int) -> list[int]:
@@ -59,21 +57,19 @@ def flushes(log: Sequence[Write | Flush], first: int) -> list[int]:
     return [at for at in range(first, len(log)) if isinstance(log[at], Flush)]
 
 
-def _survivors(write: Write, chance: random.Random, kept: float) -> list[Write]:
-    end = write.offset + len(write.data)
-    first = write.offset - write.offset % BLOCK_BYTES
-    blocks = [max(at, write.offset) for at in range(first, end, BLOCK_BYTES)]
-    return [
-        Write(at, write.data[at - write.offset : until - write.offset])
-        for at, until in zip(blocks, [*blocks[1:], end], strict=True)
-        if chance.random() < kept
-    ]
+def _blocks(write: Write) -> Iterator[Write]:
+    """Give `write` in pieces that each lie within one block."""
+    at, end = write.offset, write.offset + len(write.data)
+    while at < end:
+        until = min(end, at - at % BLOCK_BYTES + BLOCK_BYTES)
+        yield Write(at, write.data[at - write.offset : until - write.offset])
+        at = until
 
 
-def _overlap(one: Write, other: Write) -> bool:
-    return (
-        one.offset < other.offset + len(other.data) and other.offset < one.offset + len(one.data)
-    )
+def _touches(piece: Write, request: Write) -> bool:
+    """Tell whether `piece` lies in a block of which `request` has a part."""
+    block, end = piece.offset // BLOCK_BYTES, request.offset + len(request.data)
+    return request.offset // BLOCK_BYTES <= block <= (end - 1) // BLOCK_BYTES
 
 
 def _put(image: Path, writes: Sequence[Write]) -> None:

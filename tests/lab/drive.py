@@ -94,4 +94,5 @@ class Drive:
 
 def copy(image: Path, other: Path) -> None:
     """Copy an image of a drive, and leave its holes."""
-    subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, other], check=True)
+    command = ["cp", "--sparse=always", "--reflink=auto", str(image), str(other)]
+    subprocess.run(command, check=True)

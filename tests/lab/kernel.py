@@ -67,7 +67,7 @@ def _package() -> str:
     depends = _apt("apt-cache", "depends", "linux-image-amd64")
     found = re.search(r"Depends: (linux-image-\S+)", depends)
     if not found:
-        raise NoKernel(depends)
+        raise NoKernel("apt knows no linux-image-amd64: apt-get update has not run")
     return found[1]
 
 
@@ -81,7 +81,8 @@ def _fetch(package: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         _apt("apt-get", "-o", "APT::Sandbox::User=root", "download", package, cwd=scratch)
         (deb,) = Path(scratch).glob("*.deb")
-        subprocess.run(["dpkg-deb", "-x", deb, f"{scratch}/whole"], check=True)
+        unpack = ["dpkg-deb", "-x", str(deb), f"{scratch}/whole"]
+        subprocess.run(unpack, check=True)
         if not folder.is_dir():  # another run may have been quicker
             Path(scratch, "whole").rename(folder)
 
@@ -90,6 +91,6 @@ def _apt(*command: str, cwd: str | None = None) -> str:
     done = subprocess.run(
         command, cwd=cwd, env=os.environ | {"LC_ALL": "C"}, capture_output=True, text=True
     )
-    if done.returncode or not done.stdout and "download" not in command:
-        raise NoKernel(f"{' '.join(command)}: {done.stderr or 'apt-get update has not run'}")
+    if done.returncode:
+        raise NoKernel(f"{' '.join(command)}: {done.stderr}")
     return done.stdout

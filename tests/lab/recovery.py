@@ -26,11 +26,12 @@ class Unrecoverable(Exception):
 
 def recover(image: Path, folder: Path) -> Path:
     """Do what the next boot does to the file system; return a copy of the state folder."""
-    checked = subprocess.run(["e2fsck", "-p", image], capture_output=True, text=True)
+    check = ["e2fsck", "-p", str(image)]
+    checked = subprocess.run(check, capture_output=True, text=True)
     if checked.returncode >= NOT_CORRECTED:
         raise Unrecoverable(checked.stdout + checked.stderr)
     folder.mkdir()
-    command = ["debugfs", "-R", f"rdump /{STATE} {folder}", image]
+    command = ["debugfs", "-R", f"rdump /{STATE} {folder}", str(image)]
     dumped = subprocess.run(command, capture_output=True, text=True, check=True)
     if not (folder / STATE).is_dir():
         raise Unrecoverable(dumped.stderr)
@@ -47,7 +48,7 @@ def broken(state_dir: Path, acked: Iterable[Picture]) -> list[str]:
             said = [str(text) for (text,) in db.execute("PRAGMA integrity_check")]
             rows = _received(db)
     except sqlite3.Error as fault:
-        return [f"the database: {fault}"]
+        return [f"the database: {fault}", *(f"{one.uid}: no row" for one in acked)]
     blobs = state_dir / "spool" / "blobs"
     found = [f"integrity: {text}" for text in said if text != "ok"]
     found += [f"{uid}: no file" for uid, row in rows.items() if not (blobs / row[0]).is_file()]

@@ -4,7 +4,6 @@ Takes      the port of a gateway that may die at any moment
 Gives      `sent`, all it began with, and `acked`, what was answered 0x0000 and when
 """
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,11 +24,9 @@ class Acked:
 
 
 class Sender:
-    """Stores `pictures` one after the other over `port`, from construction to `stop`."""
+    """Stores `pictures` one after the other over `port`, to the last one or to `stop`."""
 
-    def __init__(
-        self, port: int, pictures: Iterator[Picture], position: Callable[[], int]
-    ) -> None:
+    def __init__(self, port: int, pictures: Iterator[Picture], position: Callable[[], int]) -> None:
         self.sent: list[Picture] = []
         self.acked: list[Acked] = []
         self._port, self._pictures, self._position = port, pictures, position
@@ -58,10 +55,12 @@ class Sender:
     def _associate(self) -> None:
         with Modality(self._port) as modality:
             while not self._over.is_set():
-                self._store(modality)
+                if picture := next(self._pictures, None):
+                    self._store(modality, picture)
+                else:
+                    self._over.set()
 
-    def _store(self, modality: Modality) -> None:
-        picture = next(self._pictures)
+    def _store(self, modality: Modality, picture: Picture) -> None:
         self.sent.append(picture)
         status = modality.store(ul.US_IMAGE, picture.uid, picture.data)
         if status == 0:

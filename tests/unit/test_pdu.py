@@ -151,7 +151,7 @@ def test_an_ae_title_has_16_bytes(title: str) -> None:
         ("\u0661.2", False),
     ],
 )
-def test_a_uid_has_1_to_64_digits_and_dots(text: str, is_one: bool) -> None:  # noqa: FBT001
+def test_a_uid_has_1_to_64_digits_and_dots(text: str, is_one: bool) -> None:
     assert pdu.is_uid(text) is is_one
 
 

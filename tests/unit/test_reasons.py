@@ -11,7 +11,14 @@ from gateway.language import set_language
 from gateway.reasons import REASONS, explain
 
 ROOT = Path(__file__).parents[2]
-TABLES = [reasons.HELD, reasons.DELIVERY, reasons.AS_RECEIVED, reasons.FILE, reasons.VERB]
+TABLES = [
+    reasons.HELD,
+    reasons.DELIVERY,
+    reasons.AS_RECEIVED,
+    reasons.INCIDENT,
+    reasons.FILE,
+    reasons.VERB,
+]
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spool.blobfile import describe, verify
@@ -39,18 +39,18 @@ DATA_SET = encoded(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(tmp_path: Path, program: Callable[[str], str]) -> Iterator[Path]:
     """Return a file system of 1 MiB with nothing else on it."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    mount = [program("mount"), "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     done = subprocess.run(mount, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"this container may not mount: {done.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run([program("umount"), str(folder)], check=True)
 
 
 def kept(blobs: Blobs, *pieces: bytes) -> Blob:
@@ -123,6 +123,7 @@ def test_a_blob_is_a_part_10_file_to_pydicom(tmp_path: Path) -> None:
     assert (found.SOPInstanceUID, found.Modality) == (UID, "US")
 
 
+@settings(deadline=None)  # it waits for the disk
 @given(place=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_no_bit_of_a_blob_can_change_unnoticed(
     place: int, bit: int, tmp_path_factory: pytest.TempPathFactory
@@ -245,10 +246,11 @@ def test_a_folder_that_cannot_be_synced_keeps_nothing(
 
 
 def test_a_descriptor_is_not_lost_on_what_no_file_meta_can_hold(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
     with pytest.raises(UnicodeEncodeError):
         Blobs(tmp_path).begin(ABOUT | {"transfer_syntax_uid": "1.2.图"})
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(descriptors.iterdir())) == before
 
 
 def test_below_the_reserve_nothing_new_is_begun(tmp_path: Path) -> None:

@@ -95,10 +95,9 @@ def together(database: Database, works: list[int]) -> dict[int, BaseException | 
 def commits(database: Database) -> list[str]:
     """Return the list into which every BEGIN and COMMIT goes from now on."""
     found: list[str] = []
-    traced = [word for word in ("BEGIN", "COMMIT")]
     database.write(
         lambda db: db.set_trace_callback(
-            lambda text: found.append(text) if text.startswith(tuple(traced)) else None
+            lambda text: found.append(text) if text.startswith(("BEGIN", "COMMIT")) else None
         )
     )
     found.clear()

@@ -108,7 +108,9 @@ def test_what_was_deferred_waits_and_counts_no_refusal(spool: Spool, clock: Fake
     assert (again.attempts, again.refusals) == (2, 0)
 
 
-def test_what_was_refused_is_counted_and_told(spool: Spool, clock: FakeClock, instance_id: int) -> None:
+def test_what_was_refused_is_counted_and_told(
+    spool: Spool, clock: FakeClock, instance_id: int
+) -> None:
     spool.delivering.refuse(claimed_delivery(spool), "status-C000", "Cannot understand", 15.0)
     clock.pass_s(15)
     assert claimed_delivery(spool).refusals == 1

@@ -12,7 +12,15 @@ import pytest
 from spool import migrations
 from spool.database import Database
 from spool.store import NotMigrated, Spool
-from tests.fakes.spools import FakeClock, arrive, claimed_delivery, make_ready, opened
+from tests.fakes.spools import (
+    EXPLICIT,
+    SOP_CLASS,
+    UID,
+    FakeClock,
+    claimed_delivery,
+    make_ready,
+    opened,
+)
 
 ROOT = Path(__file__).parents[2]
 NAMES = [script.stem for script in migrations.SCRIPTS]
@@ -99,16 +107,40 @@ def test_two_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
     spool.close()
 
 
+def arrive_in_the_first_schema(spool: Spool) -> None:
+    """Write a blob and its rows as the first version did."""
+    about = {"sop_class_uid": SOP_CLASS, "sop_instance_uid": UID, "transfer_syntax_uid": EXPLICIT}
+    incoming = spool.blobs.begin(about | {"role": "received", "door": "ae:US1"})
+    incoming.write(b"pixels")
+    blob = incoming.keep()
+
+    def work(db: sqlite3.Connection) -> None:
+        db.execute(
+            "INSERT INTO instance (sop_instance_uid, sop_class_uid, door, received_at)"
+            " VALUES (?, ?, 'ae:US1', 0)",
+            (UID, SOP_CLASS),
+        )
+        db.execute(
+            "INSERT INTO rendition (instance_id, role, sop_instance_uid, sop_class_uid,"
+            " transfer_syntax_uid, blob, dataset_offset, bytes, sha256, made_at)"
+            " VALUES (1, 'received', ?, ?, ?, ?, ?, ?, ?, 0)",
+            (UID, SOP_CLASS, EXPLICIT, blob.name, blob.dataset_offset, 6, blob.sha256),
+        )
+
+    spool.database.write(work)
+
+
 def test_a_spool_with_items_in_it_is_migrated_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrations, "SCRIPTS", migrations.SCRIPTS[:1])
     spool = Spool(tmp_path / "state", tmp_path / "run", clock=FakeClock())
     spool.migrate()
-    arrive(spool)  # by the first schema
+    arrive_in_the_first_schema(spool)
     spool.close()
     monkeypatch.undo()
     spool = opened(tmp_path)
+    assert spool.counting.instances()["received"] == 1
     make_ready(spool)
     spool.delivering.sent(claimed_delivery(spool))
     assert spool.counting.deliveries()["central"]["sent"] == 1

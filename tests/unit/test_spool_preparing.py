@@ -147,9 +147,7 @@ def test_a_wall_clock_that_steps_does_not_end_a_lease(spool: Spool, clock: FakeC
 
 
 @pytest.mark.parametrize("end", ["ready", "hold", "merge", "defer"])
-def test_whoever_lost_the_lease_puts_nothing_down(
-    spool: Spool, clock: FakeClock, end: str
-) -> None:
+def test_whoever_lost_the_lease_puts_nothing_down(spool: Spool, clock: FakeClock, end: str) -> None:
     instance_id = arrive(spool)
     slow = claimed(spool)
     clock.pass_s(LEASE_S)
@@ -273,23 +271,22 @@ def test_a_resend_that_is_merged_names_the_one_kept_and_gives_its_room_back(spoo
     first, again = arrive(spool), arrive(spool)
     spool.preparing.ready(claimed(spool), READY)
     instance = claimed(spool)
-    ((kept_id, sha256, syntax),) = spool.preparing.others(instance)
-    assert (kept_id, sha256, syntax) == (first, instance.received.blob.sha256, EXPLICIT)
-    spool.preparing.merge(instance, kept_id)
+    (kept,) = spool.preparing.earlier.of(instance)
+    assert (kept.id, kept.transfer_syntax_uid) == (first, EXPLICIT)
+    assert (kept.sha256, kept.content) == (instance.received.blob.sha256, None)
+    spool.preparing.merge(instance, kept.id)
     (found,) = spool.counting.show(str(again))
     assert (found["state"], found["detail"]) == ("merged", str(first))
     assert not instance.received.blob.path.exists()
     assert len(list(spool.blobs.names())) == 1
 
 
-@pytest.mark.parametrize(
-    "code", ["structure", "uid-mismatch", "no-sop-instance-uid", "damaged"]
-)
+@pytest.mark.parametrize("code", ["structure", "uid-mismatch", "no-sop-instance-uid", "damaged"])
 def test_what_is_broken_never_stands_in_the_way_of_a_whole_one(spool: Spool, code: str) -> None:
     arrive(spool)
     spool.preparing.hold(claimed(spool), code, "")
     arrive(spool)
-    assert spool.preparing.others(claimed(spool)) == []
+    assert spool.preparing.earlier.of(claimed(spool)) == []
 
 
 def test_an_instance_whose_file_was_lost_never_swallows_its_resend(spool: Spool) -> None:
@@ -298,7 +295,18 @@ def test_an_instance_whose_file_was_lost_never_swallows_its_resend(spool: Spool)
     spool.preparing.ready(first, READY)
     first.received.blob.path.unlink()
     arrive(spool)
-    assert spool.preparing.others(claimed(spool)) == []
+    assert spool.preparing.earlier.of(claimed(spool)) == []
+
+
+def test_a_resend_is_still_known_when_only_the_compressed_bytes_are_left(spool: Spool) -> None:
+    first = arrive(spool)
+    instance = claimed(spool)
+    made = compressed(spool, instance)
+    spool.preparing.ready(instance, Decision("1.2", "1.3", renditions=(made,), sends=0))
+    assert spool.retiring.trim() == 1
+    assert not instance.received.blob.path.exists()
+    arrive(spool)
+    assert [other.id for other in spool.preparing.earlier.of(claimed(spool))] == [first]
 
 
 def test_a_resend_is_still_known_when_the_first_is_retired(spool: Spool) -> None:
@@ -310,7 +318,7 @@ def test_a_resend_is_still_known_when_the_first_is_retired(spool: Spool) -> None
     for name in list(spool.blobs.names()):
         spool.blobs.discard(name)
     arrive(spool)
-    assert [other[0] for other in spool.preparing.others(claimed(spool))] == [first]
+    assert [other.id for other in spool.preparing.earlier.of(claimed(spool))] == [first]
 
 
 def test_a_claim_seeks_in_an_index_and_reads_no_backlog(spool: Spool) -> None:

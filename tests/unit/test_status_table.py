@@ -1,12 +1,14 @@
 """status: every status has one verdict, as the standard and the design say."""
 
+import itertools
+
 import pytest
 
 from gateway.dicom.status import TABLE, UNKNOWN, Verdict, row_of
 
 
 def test_rows_ascend_and_do_not_overlap() -> None:
-    for row, after in zip(TABLE, TABLE[1:], strict=False):
+    for row, after in itertools.pairwise(TABLE):
         assert row.first <= row.last < after.first
 
 

@@ -25,23 +25,38 @@ ALTER TABLE instance ADD COLUMN settled_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE instance ADD COLUMN withdrawn_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE rendition ADD COLUMN gone_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE rendition ADD COLUMN checked_at REAL NOT NULL DEFAULT 0;
+-- What a received data set says in whatever encoding (SHA-256); the digests outlive the bytes.
+ALTER TABLE rendition ADD COLUMN pixels_sha256 TEXT NOT NULL DEFAULT '';
+ALTER TABLE rendition ADD COLUMN identity_sha256 TEXT NOT NULL DEFAULT '';
+ALTER TABLE rendition ADD COLUMN rest_sha256 TEXT NOT NULL DEFAULT '';
 ALTER TABLE delivery ADD COLUMN door TEXT NOT NULL DEFAULT '';
 ALTER TABLE delivery ADD COLUMN away INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN waits_since REAL NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN settled_at REAL NOT NULL DEFAULT 0;
+-- Waits while an earlier instance of the same UID has there: 1 something queued, 2 or held.
+ALTER TABLE delivery ADD COLUMN behind INTEGER NOT NULL DEFAULT 0;
 UPDATE delivery SET door = (SELECT door FROM instance WHERE instance.id = delivery.instance_id);
 
--- A program that does not know the doors still writes them.
+-- The first program removed a merged blob without a word here, and knew no trash.
+UPDATE rendition SET gone_at = unixepoch()
+WHERE instance_id IN (SELECT id FROM instance WHERE state = 'merged');
+UPDATE instance SET withdrawn_at = 0.001 WHERE state = 'withdrawn';
+
+-- A program that knows nothing of this still writes it, or its items would be given up at once and
+-- its merged blobs be missed, when this version comes back.
 CREATE TRIGGER delivery_door AFTER INSERT ON delivery WHEN new.door = '' BEGIN
-  UPDATE delivery SET door = (SELECT door FROM instance WHERE id = new.instance_id)
+  UPDATE delivery SET door = (SELECT door FROM instance WHERE id = new.instance_id),
+    waits_since = coalesce((SELECT seconds FROM trusted_time WHERE id = 1), 0)
   WHERE id = new.id; END;
+CREATE TRIGGER instance_merged AFTER UPDATE OF state ON instance WHEN new.state = 'merged' BEGIN
+  UPDATE rendition SET gone_at = unixepoch() WHERE instance_id = new.id AND gone_at = 0; END;
 
 -- Fair turns: the next door, then its most urgent item. These take the place of the first ones.
 DROP INDEX instance_due;
 DROP INDEX delivery_due;
 CREATE INDEX instance_turn ON instance (priority, door, not_before)
   WHERE state = 'received' AND gate = '';
-CREATE INDEX delivery_turn ON delivery (destination, priority, door, not_before)
+CREATE INDEX delivery_turn ON delivery (destination, priority, door, not_before, id, behind)
   WHERE state = 'queued';
 CREATE INDEX delivery_waits ON delivery (waits_since) WHERE state = 'queued';
 CREATE INDEX delivery_away ON delivery (destination, away) WHERE state = 'queued' AND away = 1;

@@ -1,0 +1,127 @@
+"""moving: what each decision of a person does to the rows.
+
+Each move takes (db, instance id, destination, "" for the whole instance) and returns how many rows
+it moved; 0: nothing of it is in a state that allows it, and nothing was changed.
+"""
+
+import sqlite3
+from collections.abc import Callable
+
+from spool.ageing import trusted_s
+from spool.clock import Clock
+from spool.retiring import settle
+
+Move = Callable[[sqlite3.Connection, int, str], int]
+
+
+class Moves:
+    """The moves by the names of their decisions."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.named: dict[str, Move] = {
+            "hold": hold,
+            "release": self.release,
+            "retry": self.retry,
+            "cancel": self.cancel,
+            "withdraw": self.withdraw,
+            "restore": restore,
+            "resend": self.resend,
+        }
+
+    def cancel(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
+        touched = db.execute(
+            "UPDATE delivery SET state = 'cancelled', lease = '' WHERE instance_id = ?"
+            " AND state IN ('queued', 'held') AND ? IN ('', destination)",
+            (instance_id, destination),
+        ).rowcount
+        if touched:
+            settle(db, self._clock, instance_id)
+        return touched
+
+    def withdraw(self, db: sqlite3.Connection, instance_id: int, _: str) -> int:
+        touched = db.execute(
+            "UPDATE instance SET state = 'withdrawn', lease = '', withdrawn_at = ?"
+            " WHERE id = ? AND state IN ('received', 'ready', 'held')",
+            (max(trusted_s(db, self._clock), 1e-3), instance_id),
+        ).rowcount
+        if touched:
+            self.cancel(db, instance_id, "")
+        return touched
+
+    def resend(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
+        touched = db.execute(
+            "INSERT INTO delivery (instance_id, destination, round, rendition_id, priority, door,"
+            " waits_since) SELECT d.instance_id, d.destination, d.round + 1, d.rendition_id,"
+            " d.priority, d.door, ? FROM delivery d JOIN rendition r ON r.id = d.rendition_id"
+            " JOIN instance i ON i.id = d.instance_id"
+            " WHERE d.instance_id = ? AND ? IN ('', d.destination) AND i.state = 'ready'"
+            " AND r.gone_at = 0 AND d.state IN ('sent', 'confirmed', 'cancelled')"
+            " AND d.round = (SELECT max(round) FROM delivery l WHERE l.instance_id = d.instance_id"
+            " AND l.destination = d.destination)",
+            (trusted_s(db, self._clock), instance_id, destination),
+        ).rowcount
+        if touched:
+            db.execute("UPDATE instance SET settled_at = 0 WHERE id = ?", (instance_id,))
+        return touched
+
+    def release(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
+        return self._again(db, instance_id, destination, "('held')", waive=True)
+
+    def retry(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
+        return self._again(db, instance_id, destination, "('held', 'queued')", waive=False)
+
+    def _again(
+        self,
+        db: sqlite3.Connection,
+        instance_id: int,
+        destination: str,
+        states: str,
+        *,
+        waive: bool,
+    ) -> int:
+        """Queue what is in `states`; its waiting begins anew, or it would be given up at once."""
+        touched = db.execute(
+            "UPDATE delivery SET state = 'queued', not_before = 0, attempts = 0, refusals = 0,"
+            " away = 0, error_code = '', error_text = '', waits_since = ?"
+            f" WHERE instance_id = ? AND state IN {states} AND lease = ''"
+            " AND ? IN ('', destination)",
+            (trusted_s(db, self._clock), instance_id, destination),
+        ).rowcount
+        return touched if destination else touched + _examine_again(db, instance_id, waive=waive)
+
+
+def hold(db: sqlite3.Connection, instance_id: int, destination: str) -> int:
+    touched = db.execute(
+        "UPDATE delivery SET state = 'held', lease = '', error_code = 'operator', error_text = ''"
+        " WHERE instance_id = ? AND state = 'queued' AND ? IN ('', destination)",
+        (instance_id, destination),
+    ).rowcount
+    return touched if destination else touched + hold_instance(db, instance_id)
+
+
+def hold_instance(db: sqlite3.Connection, instance_id: int) -> int:
+    return db.execute(
+        "UPDATE instance SET state = 'held', reason = 'operator', detail = '', lease = ''"
+        " WHERE id = ? AND state = 'received'",
+        (instance_id,),
+    ).rowcount
+
+
+def _examine_again(db: sqlite3.Connection, instance_id: int, *, waive: bool) -> int:
+    waived = "trim(waived || ' ' || reason)" if waive else "waived"
+    return db.execute(
+        f"UPDATE instance SET state = 'received', waived = {waived}, reason = '', detail = '',"
+        " not_before = 0, attempts = 0 WHERE id = ? AND state IN ('held', 'received')"
+        " AND lease = ''",
+        (instance_id,),
+    ).rowcount
+
+
+def restore(db: sqlite3.Connection, instance_id: int, _: str) -> int:
+    return db.execute(
+        "UPDATE instance SET state = 'received', reason = '', detail = '', withdrawn_at = 0,"
+        " attempts = 0, settled_at = 0 WHERE id = ? AND state = 'withdrawn' AND EXISTS"
+        " (SELECT 1 FROM rendition WHERE instance_id = instance.id AND gone_at = 0)",
+        (instance_id,),
+    ).rowcount
