@@ -4,6 +4,7 @@ A verb that reads no DICOM answers within 400 ms: what is heavy is imported wher
 """
 
 import argparse
+import io
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ Verb = Callable[[argparse.Namespace], int]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     set_language(None)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is escaped
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
         verb: Verb = options.verb

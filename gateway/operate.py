@@ -150,12 +150,11 @@ def _disk(settings: Settings, spool: Spool) -> dict[str, Any]:
 
 
 def _destination(breaker: Breaker, spool: Spool) -> dict[str, Any]:
-    waits = breaker.state != "closed"
     return {
         "breaker": breaker.state,
         "failures": breaker.failures,
         "last_error": error_of(breaker.error_code, breaker.error_text),
-        "next_try_s": round(max(0.0, breaker.next_try_at - spool.clock.utc()), 1) if waits else 0,
+        "next_try_s": round(max(0.0, breaker.next_try_at - spool.clock.utc()), 1),
     }
 
 

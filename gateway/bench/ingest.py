@@ -17,7 +17,7 @@ from gateway.bench.peers import Orthanc, Storescp, StorescpTuned
 from gateway.bench.pictures import make_objects
 from gateway.bench.processes import BenchFailed
 from gateway.bench.product import Gateway, Intake
-from gateway.bench.result import Column, Hear, Measurement, Row
+from gateway.bench.result import Column, Hear, Measurement, Row, turns
 from gateway.bench.sender import NEEDS, send
 from gateway.bench.servers import Server
 from gateway.bench.tools import missing, two_cores
@@ -71,10 +71,9 @@ def measure(folder: Path, *, rounds: int, objects: int, hear: Hear) -> list[Meas
     tables = [_table(cores, objects, total_bytes) for cores in placements]
     for number in range(1, rounds + 1):
         for cores, table in zip(placements, tables, strict=True):
-            for receiver, row in zip(RECEIVERS, table.rows, strict=True):
+            for receiver, row in turns(zip(RECEIVERS, table.rows, strict=True), number):
                 hear(number, receiver.name)
-                if not row.missing:
-                    row.runs.append(_run(receiver, folder, cores, objects, total_bytes))
+                row.runs.append(_run(receiver, folder, cores, objects, total_bytes))
     return tables
 
 

@@ -17,7 +17,7 @@ from gateway.bench.peers import Orthanc, StorescpTuned
 from gateway.bench.pictures import CINE_FRAMES, make_cine, make_objects
 from gateway.bench.processes import BenchFailed, Memory
 from gateway.bench.product import Gateway, Intake
-from gateway.bench.result import Column, Hear, Measurement, Row
+from gateway.bench.result import Column, Hear, Measurement, Row, turns
 from gateway.bench.sender import NEEDS, send
 from gateway.bench.servers import Server
 from gateway.bench.tools import missing
@@ -57,10 +57,9 @@ def measure(folder: Path, *, rounds: int, objects: int, hear: Hear) -> list[Meas
     make_cine(folder / "cine.dcm")
     rows = [Row(one.name, missing=missing(NEEDS, one.server.needs)) for one in RECEIVERS]
     for number in range(1, rounds + 1):
-        for receiver, row in zip(RECEIVERS, rows, strict=True):
+        for receiver, row in turns(zip(RECEIVERS, rows, strict=True), number):
             hear(number, receiver.name)
-            if not row.missing:
-                row.runs.append(_run(receiver, folder, objects))
+            row.runs.append(_run(receiver, folder, objects))
     title = _("Memory: at rest, with {objects} single images, with a cine loop of {frames} frames")
     text = title.format(objects=objects, frames=CINE_FRAMES)
     facts = {"objects": objects, "cine_frames": CINE_FRAMES}

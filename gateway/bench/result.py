@@ -6,12 +6,13 @@ Holds      nothing
 """
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.language import N_, _
 
+T = TypeVar("T")
 Figures = Mapping[str, float]  #: of one run; the names carry the units
 Hear = Callable[[int, str], object]  #: is told the round and the row that is measured now
 
@@ -64,6 +65,16 @@ class Measurement:
         peer = next((one for one in self.rows if one.name == column.beside), None)
         mine, theirs = row.median(column.figure), peer.median(column.figure) if peer else None
         return mine / theirs if mine is not None and theirs else None
+
+
+def turns(pairs: Iterable[tuple[T, Row]], number: int) -> list[tuple[T, Row]]:
+    """Return what round `number` measures: rows not missing, another one first each round.
+
+    What one leaves behind, such as a busy disk, is not always the same next one's to bear.
+    """
+    present = [pair for pair in pairs if not pair[1].missing]
+    first = number % len(present) if present else 0
+    return present[first:] + present[:first]
 
 
 def cells(measured: Measurement) -> list[list[str]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from gateway.bench.peers import Orthanc
 from gateway.bench.pictures import make_objects
 from gateway.bench.product import Gateway
-from gateway.bench.result import Column, Hear, Measurement, Row
+from gateway.bench.result import Column, Hear, Measurement, Row, turns
 from gateway.bench.sender import NEEDS, send
 from gateway.bench.tools import missing
 from gateway.language import N_, _
@@ -56,10 +56,9 @@ def measure(folder: Path, *, rounds: int, objects: int, hear: Hear) -> list[Meas
     total_bytes = make_objects(sent, objects)
     rows = [Row(way.name, missing=missing(NEEDS, Orthanc.needs)) for way in WAYS]
     for number in range(1, rounds + 1):
-        for way, row in zip(WAYS, rows, strict=True):
+        for way, row in turns(zip(WAYS, rows, strict=True), number):
             hear(number, way.name)
-            if not row.missing:
-                row.runs.append(_run(way, folder, objects))
+            row.runs.append(_run(way, folder, objects))
     title = _("From storescu to Orthanc: {objects} objects of {kilobytes} KiB on one association")
     kilobytes = round(total_bytes / objects / 1024)
     text = title.format(objects=objects, kilobytes=kilobytes)

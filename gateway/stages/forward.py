@@ -9,6 +9,8 @@ Repeats    after a crash the same bytes go again: the archive sees the SOP Insta
 Logs       sent, deferred, refused, held, away, back
 """
 
+import sqlite3
+
 from gateway import logs
 from gateway.backoff import backoff_s
 from gateway.codec.errors import CodecClosed
@@ -89,7 +91,9 @@ class Forward:
         except AssociationFailed as fault:
             self._open_breaker(fault.code, fault.detail, breaker.failures + 1)
             return 0.05
-        self._spool.breakers.put(self._name, Breaker())
+        # It can be reached; what it last failed with is told until it takes something.
+        told = Breaker(error_code=breaker.error_code, error_text=breaker.error_text)
+        self._spool.breakers.put(self._name, told)
         self._spool.breakers.make_due(self._name, spread_s=2.0)
         logs.info(self.who, "back", failures=breaker.failures)
         return 0.0
@@ -101,9 +105,14 @@ class Forward:
             self._failed(delivery, fault)
         except Hold as held:
             self._hold(delivery, held.code, held.detail)
-        except (Defer, CodecClosed, SpoolFull) as later:
+        except (Defer, CodecClosed, SpoolFull, OSError) as later:
             code = later.code if isinstance(later, Defer) else "interrupted"
             self._defer(delivery, code, str(later))
+        except (LostClaim, sqlite3.Error):
+            raise
+        except Exception as fault:
+            # As in prepare: what a stranger's bytes do to a parser waits for a person, alone.
+            self._hold(delivery, "unexpected", type(fault).__name__)
         else:
             self._answered(delivery, answer)
 
@@ -201,12 +210,14 @@ class Forward:
         else:
             delay_s = self._wait_s(delivery.refusals + 1)
             self._spool.delivering.refuse(delivery, code, text, delay_s)
+            self._tell(code, text, delay_s)
             logs.warning(self.who, "refused", delivery=delivery.id, code=code, text=row.meaning)
 
     def _sent(self, delivery: Delivery, detail: str) -> None:
         self._busy = 0
         settles = self._destination.confirm == "none"
         self._spool.delivering.sent(delivery, detail, settles=settles)
+        self._forget()
         logs.info(
             self.who,
             "sent",
@@ -229,13 +240,27 @@ class Forward:
     def _defer(self, delivery: Delivery, code: str, text: str, *, away: bool = False) -> None:
         delay_s = self._wait_s(delivery.attempts)
         self._spool.delivering.defer(delivery, code, text, delay_s, away=away)
+        if not away:
+            self._tell(code, text, delay_s)
         logs.warning(
             self.who, "deferred", delivery=delivery.id, code=code, detail=text, wait_s=int(delay_s)
         )
 
     def _hold(self, delivery: Delivery, code: str, text: str) -> None:
         self._spool.delivering.hold(delivery, code, text)
+        self._forget()
         logs.error(self.who, "held", delivery=delivery.id, code=code, detail=text)
+
+    def _tell(self, code: str, text: str, wait_s: float) -> None:
+        """Let `status` name the last failure and the next try; nothing else is kept from going."""
+        next_try_at = self._spool.clock.utc() + wait_s
+        told = Breaker(next_try_at=next_try_at, error_code=code, error_text=text)
+        self._spool.breakers.put(self._name, told)
+
+    def _forget(self) -> None:
+        """Nothing is left of the last failure: the delivery has come to an end."""
+        if self._spool.breakers.get(self._name).error_code:
+            self._spool.breakers.put(self._name, Breaker())
 
     def _open_breaker(self, code: str, text: str, failures: int) -> None:
         wait_s = backoff_s(failures, 1.0, self._destination.probe_most_s)

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spool.soundness import is_damage
+from spool.soundness import is_damage, is_disk_fault
 
 Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Any]
@@ -77,7 +77,15 @@ class Database:
     def read(self, query: str, values: Any = ()) -> list[sqlite3.Row]:
         """Return all rows of a short query; the log can be cut back as soon as it returns."""
         with self._read_lock, self._watching():
-            return self._reader.execute(query, values).fetchall()
+            try:
+                return self._reader.execute(query, values).fetchall()
+            except sqlite3.DatabaseError as fault:
+                if not is_damage(fault):
+                    raise
+                # What this connection remembers may be what a failed write left: look at the file.
+                self._reader.close()
+                self._reader = connect(self.path)
+                return self._reader.execute(query, values).fetchall()
 
     def look(self) -> None:
         """Set `damaged` when the file was removed or replaced: what is written to it is lost."""
@@ -110,11 +118,22 @@ class Database:
                 outcomes = [(done, *self._attempt(work)) for work, done in works]
         except BaseException as error:
             outcomes = [(done, None, error) for _, done in works]
+            if isinstance(error, sqlite3.OperationalError) and is_disk_fault(error):
+                self._reopen()
         for done, result, fault in outcomes:
             if fault is None:
                 done.set_result(result)
             else:
                 done.set_exception(fault)
+
+    def _reopen(self) -> None:
+        """Begin anew after the disk failed: nothing that a connection remembers is trusted."""
+        with self._read_lock, self._alone(), contextlib.suppress(sqlite3.OperationalError):
+            # Where the disk still fails, the old ones stay, and the next failure tries again.
+            fresh = connect(self.path), connect(self.path)
+            for one in (self._reader, self._writer):
+                one.close()
+            self._writer, self._reader = fresh
 
     def _attempt(self, work: Work) -> tuple[Any, BaseException | None]:
         self._writer.execute("SAVEPOINT one")

@@ -73,6 +73,10 @@ def ensure_database(state_dir: Path, utc_s: float) -> list[Incident]:
     return [Incident("database-emptied", where)]
 
 
+#: Files that were missed, not removed by us.
+_LOST = "SELECT blob FROM rendition WHERE gone_at < 0"
+
+
 class Repair:
     """Reconciles an open spool; only while no stage works in it."""
 
@@ -84,6 +88,10 @@ class Repair:
         """Give every file an owner and every row its file; write down what happened."""
         on_disk = set(self._blobs.names())
         known, gone = self._known(on_disk)
+        for name in gone & self._lost():
+            self._database.write(lambda db, name=name: self._find(db, name))  # type: ignore[misc]
+            known.add(name)
+        gone -= known
         for name in gone:
             self._blobs.discard(name)
         adopted = self._adopting.take_in(sorted(on_disk - known - gone))
@@ -113,6 +121,29 @@ class Repair:
             " JOIN instance i ON i.id = r.instance_id WHERE r.gone_at = 0"
         )
 
+    def _lost(self) -> set[str]:
+        """Return the files that were missed before; a folder may not have been mounted."""
+        return {row["blob"] for row in self._database.read(_LOST)}
+
+    def _find(self, db: sqlite3.Connection, name: str) -> None:
+        """A file that was missed is back: what was held for its want goes on."""
+        row = db.execute(
+            "UPDATE rendition SET gone_at = 0, checked_at = 0 WHERE blob = ?"
+            " RETURNING id, instance_id",
+            (name,),
+        ).fetchone()
+        db.execute(
+            "UPDATE delivery SET state = 'queued', error_code = '', error_text = ''"
+            " WHERE rendition_id = ? AND state = 'held' AND error_text = 'missing'",
+            (row["id"],),
+        )
+        db.execute(
+            "UPDATE instance SET state = 'received', reason = '', detail = ''"
+            " WHERE id = ? AND state = 'held' AND detail = 'missing'",
+            (row["instance_id"],),
+        )
+        note(db, self._clock.utc(), WHO, "file back", instance_id=row["instance_id"])
+
     def _miss(self, on_disk: set[str], code: str) -> int:
         lost = [
             row
@@ -126,7 +157,8 @@ class Repair:
     def _lose(self, db: sqlite3.Connection, row: sqlite3.Row, code: str) -> None:
         """Write down that a rendition's file is gone; hold what would have been sent from it."""
         now = self._clock.utc()
-        db.execute("UPDATE rendition SET gone_at = ? WHERE id = ?", (now, row["id"]))
+        # Negative: it was not we who removed the file, and it may come back.
+        db.execute("UPDATE rendition SET gone_at = ? WHERE id = ?", (-now, row["id"]))
         db.execute(
             "UPDATE delivery SET state = 'held', lease = '', error_code = ?,"
             " error_text = 'missing' WHERE rendition_id = ? AND state = 'queued'",

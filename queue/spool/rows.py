@@ -11,8 +11,10 @@ from spool.clock import Clock
 from spool.errors import LostClaim
 from spool.model import Blob, Priority, Rendition, Role
 
-#: How long a stage may work on one item before another may take it, seconds.
-LEASE_S = 900.0
+#: How long a stage may work on one item before another may take it, seconds. A stage that ends
+#: gives back its own at its next start, so this only ends the claim of a thread that hangs: it is
+#: longer than the largest cine takes over the slowest line.
+LEASE_S = 21600.0
 
 RENDITION_COLUMNS = (
     "r.id AS r_id, r.role AS r_role, r.sop_instance_uid AS r_sop_instance_uid,"

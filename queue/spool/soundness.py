@@ -41,6 +41,11 @@ def is_damage(fault: sqlite3.Error) -> bool:
     return (getattr(fault, "sqlite_errorcode", 0) & 0xFF) in DAMAGE
 
 
+def is_disk_fault(fault: sqlite3.Error) -> bool:
+    """Tell whether SQLite says that the disk did not do as it was asked."""
+    return (getattr(fault, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_IOERR
+
+
 def fault_of(path: Path) -> str:
     """Return what is wrong with the database, its log included; "" for nothing.
 

@@ -174,7 +174,9 @@ class Bench:
         """Do the first half of a decision: what stands beside the file."""
         to = "" if what == "withdraw" else destination
         for row in self._renditions_of(item):
-            self.spool.decisions.write(row["blob"], Decided(what, "person:ann", self.clock.now_s, to))
+            self.spool.decisions.write(
+                row["blob"], Decided(what, "person:ann", self.clock.now_s, to)
+            )
         self.model.order(what, item, to)
         self.model.come_into_force(item)
 

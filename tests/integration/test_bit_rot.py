@@ -1,11 +1,11 @@
 """One flipped bit on the disk: found by the scrub or before sending, held and named, never sent."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.fakes.appliance import Gateway, archive
+from tests.fakes.damage import flip, lose_database
 from tests.fakes.modality import Modality
 from tests.fakes.objects import new_uid, small
 from tests.fakes.running import Running
@@ -30,21 +30,13 @@ def send_study(port: int) -> list[str]:
     return uids
 
 
-def flip(gateway: Gateway, uid: str, part: str) -> str:
+def rot(gateway: Gateway, uid: str, part: str) -> str:
     """Flip one bit of a part of the received file; return the file's name."""
     (found,) = (one for one in gateway.queue() if one["sop_instance_uid"] == uid)
     (received,) = found["renditions"]
-    path = gateway.state_dir / received["blob"]
-    flip_bit(path, PARTS[part](received))
+    path = gateway.state_dir / str(received["blob"])
+    flip(path, PARTS[part](received))
     return path.name
-
-
-def flip_bit(path: Path, at: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(at)
-        (value,) = file.read(1)
-        file.seek(at)
-        file.write(bytes([value ^ 4]))
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -64,7 +56,7 @@ def test_a_flipped_bit_is_found_before_sending_and_the_others_of_the_study_go(
     if found_by == "forward":
         running.wait_for("prepare ready", STUDY)
     running.kill()
-    flip(gateway, rotten, part)
+    rot(gateway, rotten, part)
     peer = make_archive(None, port)
     goes_on_without(rotten, others, gateway, gateway.start(), peer)
     held = {one["sop_instance_uid"]: one for one in gateway.queue("held")}[rotten]
@@ -91,7 +83,7 @@ def test_the_scrub_finds_a_flipped_bit_in_what_only_waits(
     running = gateway.start()
     rotten, *others = send_study(gateway.port)
     running.wait_for("prepare ready", STUDY)
-    name = flip(gateway, rotten, part)
+    name = rot(gateway, rotten, part)
     (line,) = running.wait_for("tend damaged")[:1]
     assert name in line
     assert part in line
@@ -113,9 +105,8 @@ def test_a_damaged_file_without_a_row_is_held_or_named_and_the_others_go(
     running = gateway.start("intake")
     rotten, *others = send_study(gateway.port)
     running.kill()
-    flip(gateway, rotten, part)
-    for one in (gateway.state_dir / "db").glob("spool.db*"):
-        one.unlink()
+    rot(gateway, rotten, part)
+    lose_database(gateway.state_dir)
     peer = make_archive(None, port)
     goes_on_without(rotten, others, gateway, gateway.start(), peer)
     codes = {one["code"] for one in gateway.status()["incidents"]}

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.appliance import Gateway, archive
+from tests.fakes.damage import cut, lose_database, zeros
 from tests.fakes.dcmtk import Said
 from tests.fakes.objects import several
 from tests.fakes.running import Running
@@ -106,27 +107,12 @@ def log(state_dir: Path) -> Path:
     return state_dir / "db" / "spool.db-wal"
 
 
-def delete(state_dir: Path) -> None:
-    for one in (state_dir / "db").glob("spool.db*"):
-        one.unlink()
-
-
 def without_backup(state_dir: Path) -> None:
     shutil.rmtree(state_dir / "backup")
 
 
-def zeros(path: Path, at: int, count: int) -> None:
-    with path.open("r+b") as file:
-        file.seek(at)
-        file.write(bytes(count))
-
-
 def cut_at(page: int) -> Callable[[Path], None]:
-    def damage(state_dir: Path) -> None:
-        with database(state_dir).open("r+b") as file:
-            file.truncate(page * PAGE_BYTES)
-
-    return damage
+    return lambda state_dir: cut(database(state_dir), page * PAGE_BYTES)
 
 
 @pytest.mark.parametrize("has_backup", [True, False], ids=["with a backup", "without"])
@@ -135,7 +121,7 @@ def test_a_deleted_database_is_rebuilt(
     has_backup: bool,
 ) -> None:
     def damage(state_dir: Path) -> None:
-        delete(state_dir)
+        lose_database(state_dir)
         if not has_backup:
             without_backup(state_dir)
 
@@ -202,7 +188,7 @@ def test_a_damaged_backup_is_passed_over(
     lose: Callable[[Callable[[Path], None]], Lost],
 ) -> None:
     def damage(state_dir: Path) -> None:
-        delete(state_dir)
+        lose_database(state_dir)
         (copy,) = (state_dir / "backup").glob("*.db")
         zeros(copy, copy.stat().st_size // 2, 3 * PAGE_BYTES)
 
@@ -215,7 +201,7 @@ def test_an_older_backup_takes_the_place_of_a_damaged_one(
     lose: Callable[[Callable[[Path], None]], Lost],
 ) -> None:
     def damage(state_dir: Path) -> None:
-        delete(state_dir)
+        lose_database(state_dir)
         (copy,) = (state_dir / "backup").glob("*.db")
         newer = copy.with_name("spool-29991231.db")
         shutil.copyfile(copy, newer)
@@ -229,7 +215,7 @@ def test_an_older_backup_takes_the_place_of_a_damaged_one(
 def test_what_may_have_been_delivered_since_the_backup_waits_for_a_person(
     lose: Callable[[Callable[[Path], None]], Lost],
 ) -> None:
-    lost = lose(delete)
+    lost = lose(lose_database)
     lost.comes_back()
     assert {"files-missing"} <= lost.incidents()
     assert lost.asked()
@@ -266,7 +252,7 @@ def test_a_database_that_is_deleted_while_it_is_used_is_missed(
     lost = lose(lambda _: None)
     running = lost.gateway.begin()
     running.wait_for("receive listening")
-    delete(lost.gateway.state_dir)
+    lose_database(lost.gateway.state_dir)
     running.wait_for("run starts-anew", within_s=60)
     running.wait_for("receive listening", 2)
     lost.settle(running)
@@ -292,7 +278,7 @@ def test_the_same_compressed_bytes_are_sent_again_after_a_rebuild(
     running.wait_for("prepare ready", 3)
     made = {one["sop_instance_uid"]: gateway.data_set(one, "compressed") for one in gateway.queue()}
     crash(running)
-    delete(gateway.state_dir)
+    lose_database(gateway.state_dir)
     peer = make_archive(None, port)
     gateway.settle(gateway.start())
     assert {one.sop_instance_uid: one.data for one in peer.took} == made

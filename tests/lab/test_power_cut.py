@@ -22,6 +22,7 @@ from tests.lab.recovery import Unrecoverable, broken, recover
 
 TOOK = 5  #: objects that the archive must have taken before the plug is pulled
 LOAD_S, DRAIN_S = 240.0, 1200.0
+RESTART_S = 120.0  #: longest time until a restart on this machine has delivered what is due
 FURTHER = 300  #: so many requests of the drive, at most, pass before the plug is pulled
 NO_SYNC = "strace -f -qq --seccomp-bpf -o /dev/null -e trace={0} -e inject={0}:retval=0"
 
@@ -77,8 +78,8 @@ def delivered_after(folder: Path, promised: Iterable[str]) -> list[Took]:
     states = {uid: one["state"] for uid, one in gateway.deliveries().items()}
     due = {uid for uid in promised if states.get(uid) != "sent"}
     try:
-        gateway.start()
-        peer.wait_for(lambda: due <= uids(peer.took), DRAIN_S)
+        running = gateway.start()
+        running.wait_until(lambda: due <= uids(peer.took), RESTART_S, "all that is due")
     finally:
         gateway.close()
         peer.close()

@@ -6,14 +6,12 @@ import platform
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from gateway.bench import machine, peers, processes, report
+from gateway.bench import machine, report
 from gateway.bench.pictures import (
     CINE_FRAMES,
     OBJECT_BYTES,
@@ -22,10 +20,7 @@ from gateway.bench.pictures import (
     make_objects,
     make_picture,
 )
-from gateway.bench.processes import BenchFailed, Program
-from gateway.bench.product import Gateway
-from gateway.bench.result import Column, Measurement, Row, as_data, cells
-from gateway.bench.servers import free_port, listens
+from gateway.bench.result import Column, Measurement, Row, as_data, cells, turns
 from gateway.bench.tools import MissingTool, find, missing, on_core, two_cores
 from gateway.cli import parser
 from gateway.language import set_language
@@ -67,6 +62,13 @@ def test_a_peer_that_is_not_installed_is_named_and_has_no_ratio() -> None:
         ["ours", "5.0 (5.0-5.0)", "-"],
         ["peer", "not installed: dcmtk", "-"],
     ]
+
+
+def test_each_round_begins_with_another_row_and_leaves_out_what_is_missing() -> None:
+    pairs = [("a", row("a")), ("b", row("b", missing="dcmtk")), ("c", row("c"))]
+    orders = ["".join(name for name, _ in turns(pairs, number)) for number in (1, 2, 3)]
+    assert orders == ["ca", "ac", "ca"]
+    assert turns(pairs[1:2], 1) == []
 
 
 def test_what_is_synced_is_a_column_where_it_was_asked() -> None:
@@ -139,84 +141,6 @@ def test_server_and_client_get_a_core_each_where_there_are_two(
     assert on_core(None, ["server"]) == ["server"]
 
 
-BUSY = "import time\nend = time.process_time() + 0.2\nwhile time.process_time() < end: pass\n"
-#: A parent that waits for a busy child, then says so by a file and lives on.
-PARENT = f"""
-import subprocess, sys, signal, pathlib
-subprocess.run([sys.executable, "-c", {BUSY!r}], check=True)
-pathlib.Path(sys.argv[1]).touch()
-signal.pause()
-"""
-
-
-def test_processor_time_counts_children_that_have_ended(tmp_path: Path) -> None:
-    done = tmp_path / "done"
-    program = Program([sys.executable, "-c", PARENT, str(done)], tmp_path / "log")
-    try:
-        program.wait_until(done.exists, 30)
-        assert 0.2 <= program.cpu_s() < 5
-    finally:
-        program.stop()
-
-
-#: A parent and a child that both live on; each has 20 MB of its own.
-PAIR = """
-import os, signal, pathlib, sys
-child = os.fork()
-mine = bytearray(b"x" * 20_000_000)
-pathlib.Path(sys.argv[1], str(os.getpid())).touch()
-signal.pause()
-"""
-
-
-def test_memory_is_that_of_all_processes_and_shared_pages_count_once(tmp_path: Path) -> None:
-    ready = tmp_path / "ready"
-    ready.mkdir()
-    program = Program([sys.executable, "-c", PAIR, str(ready)], tmp_path / "log")
-    try:
-        program.wait_until(lambda: len(list(ready.iterdir())) == 2, 30)
-        with program.watched() as seen:
-            pass
-    finally:
-        program.stop()
-    assert seen[0].pss_bytes > 40_000_000
-    assert seen[0].rss_bytes > seen[0].pss_bytes
-
-
-def test_a_stopped_program_leaves_no_process(tmp_path: Path) -> None:
-    ready = tmp_path / "ready"
-    ready.mkdir()
-    program = Program([sys.executable, "-c", PAIR, str(ready)], tmp_path / "log")
-    program.wait_until(lambda: len(list(ready.iterdir())) == 2, 30)
-    program.stop()
-    assert program.memory().rss_bytes == 0
-
-
-def test_a_program_that_ends_too_early_is_named(tmp_path: Path) -> None:
-    program = Program(["sh", "-c", "echo the reason"], tmp_path / "log")
-    with pytest.raises(BenchFailed, match="sh\nthe reason"):
-        program.wait_until(lambda: False, 30)
-    program.stop()
-
-
-def test_a_program_that_takes_too_long_is_named(tmp_path: Path) -> None:
-    program = Program(["sleep", "60"], tmp_path / "log")
-    began = time.monotonic()
-    with pytest.raises(BenchFailed, match="sleep"):
-        program.wait_until(lambda: False, 0.1)
-    program.stop()
-    assert time.monotonic() - began < 10
-
-
-def test_a_gateway_under_measurement_uses_no_run_directory_of_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("RUNTIME_DIRECTORY", "/run/gateway")
-    known = processes.environment()
-    assert "RUNTIME_DIRECTORY" not in known
-    assert known["TCP_NODELAY"] == "1"
-
-
 def test_objects_have_half_a_mebibyte_other_pixels_and_uids_of_their_own(tmp_path: Path) -> None:
     total = make_objects(tmp_path, 3)
     files = sorted(tmp_path.iterdir())
@@ -238,29 +162,6 @@ def test_a_cine_loop_is_one_object_of_many_frames(tmp_path: Path) -> None:
 def test_each_sample_picture_is_uncompressed(name: str, tmp_path: Path) -> None:
     make_picture(name, tmp_path / "one.dcm")
     assert not dcmread(tmp_path / "one.dcm").file_meta.TransferSyntaxUID.is_compressed
-
-
-def test_storescp_is_counted_and_gone_afterwards(
-    tmp_path: Path, program: Callable[[str], str]
-) -> None:
-    program("storescp")
-    with peers.Storescp(tmp_path / "server") as server:
-        assert listens(server.port)
-        assert server.objects() == 0
-    assert not listens(server.port)
-
-
-def test_a_server_that_does_not_start_is_named_and_leaves_nothing(tmp_path: Path) -> None:
-    class Broken(Gateway):
-        process = ("no-such-stage",)
-
-    with pytest.raises(BenchFailed), Broken(tmp_path / "server"):
-        pass
-    assert "no-such-stage" in (tmp_path / "server/log").read_text(encoding="utf-8")
-
-
-def test_nobody_listens_on_a_free_port() -> None:
-    assert not listens(free_port())
 
 
 @pytest.mark.parametrize(

@@ -69,11 +69,16 @@ class SpoolMachine(RuleBasedStateMachine):
 
     # intake
 
-    @initialize(outcomes=st.lists(outcome, min_size=2, max_size=4))
-    def begin_with_some(self, outcomes: list[str]) -> None:
+    @initialize(
+        outcomes=st.lists(outcome, min_size=2, max_size=4),
+        answers=st.lists(st.tuples(destination, answer), max_size=5),
+    )
+    def begin_with_some(self, outcomes: list[str], answers: list[tuple[str, str]]) -> None:
         for number, outcome in enumerate(outcomes, 1):
             self.receive(number, "a", "ae:US1", Priority.NORMAL)
             self.claim_and_prepare(outcome)
+        for destination, answer in answers:
+            self.claim_and_send(destination, answer)
 
     @rule(
         number=st.integers(1, 5),

@@ -1,10 +1,9 @@
-"""repair, soundness, scrubbing: what is lost or damaged is known, and never sent by mistake."""
+"""repair, soundness: a lost database is rebuilt from copies and files, nothing goes by mistake."""
 
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spool import backups
-from spool.blobfile import MARK, PREAMBLE_BYTES, describe, verify, verify_rendition
+from spool.blobfile import verify_rendition
 from spool.errors import Damaged
 from spool.model import Decision, Rendition, Role
 from spool.repair import ensure_database
 from spool.soundness import fault_of
 from spool.store import Spool
+from tests.fakes.damage import cut, lose_database, reopened, zeros
 from tests.fakes.seeded import Seeded, seed
 from tests.fakes.spools import (
     EXPLICIT,
     SOP_CLASS,
     UID,
-    FakeClock,
     arrival,
     arrive,
     claimed,
@@ -50,30 +49,6 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Seeded:
     return seed(tmp_path_factory.mktemp("seeded"))
 
 
-def reopened(folder: Path) -> Spool:
-    """Return the spool as a start that is alone leaves it."""
-    incidents = ensure_database(folder / "state", 1_772_352_000.0)
-    found = opened(folder)
-    found.repair.reconcile(incidents)
-    return found
-
-
-def lose_database(folder: Path) -> None:
-    for one in (folder / "state" / "db").glob("spool.db*"):
-        one.unlink()
-
-
-def blob_of(spool: Spool, instance_id: int) -> Path:
-    (found,) = spool.counting.show(str(instance_id))
-    return spool.blobs.path(found["renditions"][0]["blob"])
-
-
-def flip(path: Path, at: int, bit: int = 4) -> None:
-    raw = bytearray(path.read_bytes())
-    raw[at] ^= 1 << bit
-    path.write_bytes(raw)
-
-
 @QUICK
 @given(place=st.floats(0, 1, exclude_max=True), count=st.integers(1, 20_000))
 def test_zeros_anywhere_in_the_database_lose_nothing_and_send_nothing_that_was_stopped(
@@ -82,9 +57,7 @@ def test_zeros_anywhere_in_the_database_lose_nothing_and_send_nothing_that_was_s
     folder = tmp_path_factory.mktemp("zeros")
     seeded.copy_to(folder / "state")
     path = folder / "state" / "db" / "spool.db"
-    with path.open("r+b") as file:
-        file.seek(int(place * path.stat().st_size))
-        file.write(bytes(count))
+    zeros(path, int(place * path.stat().st_size), count)
     spool = reopened(folder)
     try:
         promise_is_kept(spool, seeded)
@@ -125,8 +98,7 @@ def sound(rendition: Rendition) -> set[str]:
 def test_a_cut_database_is_never_believed(seeded: Seeded, tmp_path: Path, page: int) -> None:
     seeded.copy_to(tmp_path / "state")
     path = tmp_path / "state" / "db" / "spool.db"
-    with path.open("r+b") as file:
-        file.truncate(page * 4096)
+    cut(path, page * 4096)
     (incident,) = ensure_database(tmp_path / "state", 1_772_352_000.0)
     assert incident.code == "database-rebuilt"
     assert not fault_of(path)
@@ -146,7 +118,7 @@ def test_tombstones_come_back_from_the_copy_though_no_file_is_left(tmp_path: Pat
     make_ready(spool)
     backups.daily(spool.database, tmp_path / "state" / "backup", 0.0)
     spool.close()
-    lose_database(tmp_path)
+    lose_database(tmp_path / "state")
     shutil.rmtree(tmp_path / "state" / "spool")
     (incident,) = ensure_database(tmp_path / "state", 0.0)
     assert incident.code == "database-rebuilt"
@@ -207,76 +179,6 @@ def test_counts_are_counted_anew(spool: Spool) -> None:
     assert spool.counting.deliveries()["central"]["queued"] == 1
 
 
-def test_a_blob_of_the_first_version_is_believed_and_its_damage_found(
-    spool: Spool, tmp_path: Path
-) -> None:
-    path = blob_of(spool, arrive(spool))
-    said = describe(path)
-    first = MARK + path.read_bytes()[len(MARK) : 64]
-    path.write_bytes(first.ljust(PREAMBLE_BYTES, b"\0") + path.read_bytes()[PREAMBLE_BYTES:])
-    assert describe(path) == said
-    verify(path, said.sha256)
-    flip(path, path.stat().st_size - 1)
-    with pytest.raises(Damaged, match="data set"):
-        verify(path, said.sha256)
-
-
-@QUICK
-@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_every_flipped_bit_of_a_blob_is_found(
-    tmp_path_factory: pytest.TempPathFactory, place: float, bit: int
-) -> None:
-    folder = tmp_path_factory.mktemp("rot")
-    spool = opened(folder)
-    path = blob_of(spool, arrive(spool, bytes(range(256)) * 3))
-    flip(path, int(place * path.stat().st_size), bit)
-    checked = spool.scrubbing.check_next(0)
-    assert checked
-    assert checked.damage in ("preamble", "file meta", "data set", "length")
-    assert state_of(spool, checked.instance_id) == "held"
-    spool.close()
-
-
-@QUICK
-@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_a_flipped_bit_of_a_blob_without_a_row_is_held_or_named(
-    tmp_path_factory: pytest.TempPathFactory, place: float, bit: int
-) -> None:
-    folder = tmp_path_factory.mktemp("rot")
-    spool = opened(folder)
-    whole, rotten = arrive(spool, comes=arrival("1.2.3")), arrive(spool, b"\1" * 500)
-    path = blob_of(spool, rotten)
-    kept_uid = blob_of(spool, whole).name
-    flip(path, int(place * path.stat().st_size), bit)
-    spool.close()
-    lose_database(folder)
-    spool = reopened(folder)
-    instance = claimed(spool)
-    assert instance.received.blob.path.name in (kept_uid, path.name)
-    second = spool.preparing.claim()
-    found = [one for one in (instance, second) if one and one.received.blob.path.name == path.name]
-    for one in found:  # its data set is another: whoever looks before sending holds it
-        with pytest.raises(Damaged):
-            verify_rendition(one.received)
-    incidents = {one.detail for one in spool.incidents.unseen()}
-    named = any(path.name in detail for detail in incidents)
-    assert found or named
-    spool.close()
-
-
-def test_a_row_that_speaks_of_another_file_is_not_sent(spool: Spool) -> None:
-    arrive(spool)
-    received = claimed(spool).received
-    verify_rendition(received)
-    for wrong in (
-        replace(received, sop_instance_uid="1.2.9"),
-        replace(received, transfer_syntax_uid="1.2.840.10008.1.2"),
-        replace(received, blob=replace(received.blob, dataset_offset=4)),
-    ):
-        with pytest.raises(Damaged, match="row"):
-            verify_rendition(wrong)
-
-
 def compressed(spool: Spool, source: Rendition) -> Rendition:
     """Return a durable rendition made of `source`, without a row."""
     about = {
@@ -307,7 +209,7 @@ def test_a_decision_outlives_the_received_bytes_that_were_trimmed(tmp_path: Path
     spool.deciding.cancel(instance_id, "person:ann", destination="b")
     assert spool.retiring.trim() == 1
     spool.close()
-    lose_database(tmp_path)
+    lose_database(tmp_path / "state")
     spool = reopened(tmp_path)
     make_ready(spool, ("a", "b"))
     assert delivery_states(spool, 1) == ["queued", "cancelled"]
@@ -323,7 +225,7 @@ def test_a_decision_from_before_the_compression_is_carried_over(tmp_path: Path) 
     spool.deciding.hold(instance_id, "person:ann", destination="a")
     assert spool.retiring.trim() == 1
     spool.close()
-    lose_database(tmp_path)
+    lose_database(tmp_path / "state")
     spool = reopened(tmp_path)
     make_ready(spool, ("a",))
     assert delivery_states(spool, 1) == ["held"]
@@ -335,34 +237,12 @@ def test_a_compressed_file_is_given_back_to_its_instance(tmp_path: Path) -> None
     arrive(spool)
     ready_compressed(spool, ("a",))
     spool.close()
-    lose_database(tmp_path)
+    lose_database(tmp_path / "state")
     spool = reopened(tmp_path)
     (found,) = spool.counting.show("1")
     assert [one["role"] for one in found["renditions"]] == ["received", "compressed"]
     assert found["renditions"][1]["proved"]
     spool.close()
-
-
-def test_the_scrub_is_not_stopped_by_a_clock_that_is_set_back(tmp_path: Path) -> None:
-    clock = FakeClock()
-    spool = opened(tmp_path, clock)
-    arrive(spool)
-    spool.ageing.tick()
-    assert spool.scrubbing.check_next(100)
-    assert spool.scrubbing.check_next(100) is None
-    clock.step_s(-365 * 86400)
-    clock.pass_s(101)
-    assert spool.scrubbing.check_next(100)
-    spool.close()
-
-
-def test_a_file_that_was_retired_under_the_scrub_is_no_damage(spool: Spool) -> None:
-    arrive(spool)
-    make_ready(spool)
-    (row,) = spool.database.read("SELECT * FROM rendition")
-    spool.database.write(lambda db: db.execute("UPDATE rendition SET gone_at = 1"))
-    assert not spool.scrubbing.hold(row["id"], row["instance_id"], "missing")
-    assert delivery_states(spool, row["instance_id"]) == ["queued"]
 
 
 def test_a_settled_time_alone_retires_nothing(spool: Spool) -> None:

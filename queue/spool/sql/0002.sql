@@ -62,6 +62,8 @@ CREATE INDEX delivery_waits ON delivery (waits_since) WHERE state = 'queued';
 CREATE INDEX delivery_away ON delivery (destination, away) WHERE state = 'queued' AND away = 1;
 CREATE INDEX instance_settled ON instance (settled_at) WHERE state = 'ready' AND settled_at > 0;
 CREATE INDEX instance_withdrawn ON instance (withdrawn_at) WHERE state = 'withdrawn';
+CREATE INDEX rendition_made ON rendition (made_at, bytes);
+CREATE INDEX rendition_lost ON rendition (blob) WHERE gone_at < 0;
 CREATE INDEX rendition_checked ON rendition (checked_at) WHERE gone_at = 0;
 CREATE INDEX delivery_error ON delivery (error_code) WHERE error_code <> '';
 
