@@ -78,8 +78,8 @@ class Loop:
             if self._failures:
                 self._give_back()
             wait_s = self._turn()
-        except sqlite3.OperationalError as fault:
-            if is_damage(fault):
+        except (sqlite3.OperationalError, OSError) as fault:
+            if isinstance(fault, sqlite3.Error) and is_damage(fault):
                 raise
             self._failures += 1
             if self._failures == 1:

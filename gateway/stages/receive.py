@@ -107,17 +107,17 @@ class Receive:
                 for key, _ in selector.select():
                     if key.data and not self._stopping:
                         self._admit(key.data)
+        for door in self._doors:
+            door.close()
         for association, thread in self._current():
             association.stop()
             thread.join()
 
     def stop(self) -> None:
         self._stopping = True
-        for door in self._doors:
-            door.close()
+        self._waker.send(b"!")
         for association, _ in self._current():
             association.stop()
-        self._waker.send(b"!")
 
     def kill(self) -> None:
         for association, _ in self._current():

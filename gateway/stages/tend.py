@@ -17,7 +17,7 @@ from gateway import logs
 from gateway.config.model import Settings
 from gateway.worker import Loop
 from spool import backups
-from spool.rows import LEASE_S
+from spool.rows import WAIT_MOST_S
 from spool.store import Spool
 
 WHO = "tend"
@@ -58,7 +58,7 @@ class Tend:
 
     def _longest_s(self) -> float:
         """Return the longest that anything waits before it is tried again."""
-        return max([LEASE_S, *(one.retry_most_s for one in self._settings.destination)])
+        return max([WAIT_MOST_S, *(one.retry_most_s for one in self._settings.destination)])
 
     def _look_at_room(self) -> None:
         self._spool.room.keep_reserve()

@@ -82,7 +82,11 @@ class Database:
             except sqlite3.DatabaseError as fault:
                 if not is_damage(fault):
                     raise
-                # What this connection remembers may be what a failed write left: look at the file.
+                # What this connection remembers may be what a failed write left: look at the file,
+                # unless another lies in its place, or none.
+                self.look()
+                if self.damaged.is_set():
+                    raise
                 self._reader.close()
                 self._reader = connect(self.path)
                 return self._reader.execute(query, values).fetchall()
@@ -114,22 +118,42 @@ class Database:
             works, self._waiting = self._waiting[:SHARED_MOST], self._waiting[SHARED_MOST:]
         outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
-            with self._alone(), self._transaction():
-                outcomes = [(done, *self._attempt(work)) for work, done in works]
+            outcomes = self._commit(works)
         except BaseException as error:
             outcomes = [(done, None, error) for _, done in works]
-            if isinstance(error, sqlite3.OperationalError) and is_disk_fault(error):
-                self._reopen()
         for done, result, fault in outcomes:
             if fault is None:
                 done.set_result(result)
             else:
                 done.set_exception(fault)
 
+    def _commit(
+        self, works: list[tuple[Work, Future[Any]]]
+    ) -> list[tuple[Future[Any], Any, BaseException | None]]:
+        """Do the works in one transaction; what looks like damage is looked at anew, once."""
+        try:
+            return self._commit_once(works)
+        except sqlite3.DatabaseError as fault:
+            if not is_disk_fault(fault) and not is_damage(fault):
+                raise
+            self._reopen()
+            if not is_damage(fault):
+                raise
+        return self._commit_once(works)
+
+    def _commit_once(
+        self, works: list[tuple[Work, Future[Any]]]
+    ) -> list[tuple[Future[Any], Any, BaseException | None]]:
+        with self._alone(), self._transaction():
+            return [(done, *self._attempt(work)) for work, done in works]
+
     def _reopen(self) -> None:
         """Begin anew after the disk failed: nothing that a connection remembers is trusted."""
         with self._read_lock, self._alone(), contextlib.suppress(sqlite3.OperationalError):
             # Where the disk still fails, the old ones stay, and the next failure tries again.
+            self.look()
+            if self.damaged.is_set():
+                return
             fresh = connect(self.path), connect(self.path)
             for one in (self._reader, self._writer):
                 one.close()
@@ -139,9 +163,11 @@ class Database:
         self._writer.execute("SAVEPOINT one")
         try:
             result = work(self._writer)
+        except sqlite3.OperationalError:
+            # The disk is full or fails. What a savepoint would bring back lies in a file on it:
+            # all of the transaction is undone.
+            raise
         except Exception as error:
-            if not self._writer.in_transaction:
-                raise  # the disk is full or fails: SQLite itself has undone everybody's work
             # The fault is its caller's, who gets it; the others' works stand.
             self._writer.execute("ROLLBACK TO one")
             self._writer.execute("RELEASE one")

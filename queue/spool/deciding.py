@@ -37,6 +37,11 @@ ROWS_MOST, TRANSACTION_S = 500, 0.02
 #: These are about the instance, whatever destination is named.
 WHOLE = ("withdraw", "restore")
 
+_WAITING = (
+    "SELECT '' AS destination FROM instance WHERE id = :id AND state = 'received'"
+    " UNION SELECT destination FROM delivery WHERE instance_id = :id AND state = 'queued'"
+)
+
 
 class Deciding:
     """The verbs of a person; `who` signs in the history.
@@ -151,8 +156,9 @@ class Deciding:
     ) -> Iterator[Outcome]:
         at = self._clock.utc()
         self._decisions.write_all(
-            (blob, Decided(what, who, at, "" if what in WHOLE else destination))
+            (blob, Decided(what, who, at, to))
             for instance_id, destination in targets
+            for to in self._meant(what, instance_id, destination)
             for blob in self._blobs_of(instance_id)
         )
         rest = targets
@@ -160,6 +166,17 @@ class Deciding:
             moved = self._moved(what, rest, who)
             yield from moved
             rest = rest[len(moved) :]
+
+    def _meant(self, what: str, instance_id: int, destination: str) -> list[str]:
+        """Return the destinations of which the decision speaks, "" for the whole.
+
+        Who holds all holds what waits now, not what is sent again later.
+        """
+        if what in WHOLE:
+            return [""]
+        if what != "hold" or destination:
+            return [destination]
+        return [row["destination"] for row in self._database.read(_WAITING, {"id": instance_id})]
 
     def _moved(self, what: str, targets: Sequence[tuple[int, str]], who: str) -> list[Outcome]:
         return self._database.write(lambda db: self._move(db, what, targets, who))

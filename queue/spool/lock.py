@@ -4,6 +4,7 @@ Open file description locks (man 2 fcntl, F_OFD_SETLK): unlike flock(2) one can 
 such a lock without taking it, and asking never disturbs a process that starts.
 """
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -43,8 +44,10 @@ class Lock:
             raise FolderBusy(f"{path.stem} (process {holder or 'unknown'})") from None
         if shared:
             return
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        # Who holds it is only told for people: a full or failing disk takes no lock from anyone.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         os.close(self._fd)

@@ -31,8 +31,8 @@ from spool.model import (
 from spool.retiring import settle
 from spool.rows import (
     FREE,
-    LEASE_S,
     RENDITION_COLUMNS,
+    WAIT_MOST_S,
     Leases,
     Turns,
     insert_rendition,
@@ -101,7 +101,7 @@ class Preparing:
 
     def end_leases(self) -> None:
         """End the leases of a stage that is gone; cut waits that a stepped clock made absurd."""
-        most = self._clock.utc() + LEASE_S
+        most = self._clock.utc() + WAIT_MOST_S
         self._database.write(
             lambda db: db.execute(
                 "UPDATE instance SET lease = '', not_before = min(not_before, ?)"

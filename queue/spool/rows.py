@@ -15,6 +15,8 @@ from spool.model import Blob, Priority, Rendition, Role
 #: gives back its own at its next start, so this only ends the claim of a thread that hangs: it is
 #: longer than the largest cine takes over the slowest line.
 LEASE_S = 21600.0
+#: Nothing that is put off waits longer, seconds: a wait beyond it comes of a clock that stepped.
+WAIT_MOST_S = 900.0
 
 RENDITION_COLUMNS = (
     "r.id AS r_id, r.role AS r_role, r.sop_instance_uid AS r_sop_instance_uid,"

@@ -21,7 +21,7 @@ from spool.errors import Defer, Hold, LostClaim
 from spool.model import Decision, Delivery, Instance, Priority, Rendition, Role
 from spool.repair import Incident, ensure_database
 from tests.fakes.spool_ledger import Ledger, Promise
-from tests.fakes.spool_model import Item, Refused, Sending, SpoolModel
+from tests.fakes.spool_model import WHOLE, Item, Refused, Sending, SpoolModel
 from tests.fakes.spool_told import learned, names_of, trusted_of
 from tests.fakes.spools import SOP_CLASS, FakeClock, arrival, opened
 
@@ -89,7 +89,7 @@ class Bench:
                 self._ready(instance, item, packs=outcome == "compressed")
         except Hold as held:
             preparing.hold(instance, held.code, held.detail)
-            self.model.hold(item, held.code)
+            self.model.hold(item, held.code, held.detail)
         except Defer as later:
             preparing.defer(instance, later.code, later.detail, DEFER_S)
             self.model.defer(item, later.code, DEFER_S)
@@ -125,6 +125,21 @@ class Bench:
             delivering.give_back(delivery)
             if sending.lease and sending.lease.mark == delivery.lease:
                 sending.lease = None
+
+    def work_off(self, outcome: str, answer: str) -> None:
+        """Let the stages work until nothing is due any more, at most once each."""
+        for _ in range(len(self.model.items)):
+            instance = self.spool.preparing.claim()
+            if instance:
+                name = instance.received.blob.name
+                self.model.items[name].lease = self.model.new_lease(instance.lease)
+                self.prepare(name, instance, outcome)
+        for destination in DESTINATIONS * len(self.model.items):
+            delivery = self.spool.delivering.claim(destination)
+            if delivery:
+                item, sending = self.sending_of(delivery)
+                sending.lease = self.model.new_lease(delivery.lease)
+                self.send(item, sending, delivery, answer)
 
     def come_back(self, destination: str) -> None:
         self.spool.breakers.make_due(destination, spread_s=0.0)
@@ -172,12 +187,11 @@ class Bench:
 
     def write_decision_only(self, what: str, item: Item, destination: str) -> None:
         """Do the first half of a decision: what stands beside the file."""
-        to = "" if what == "withdraw" else destination
-        for row in self._renditions_of(item):
-            self.spool.decisions.write(
-                row["blob"], Decided(what, "person:ann", self.clock.now_s, to)
-            )
-        self.model.order(what, item, to)
+        for to in self.model.meant(what, item, "" if what in WHOLE else destination):
+            for row in self._renditions_of(item):
+                decided = Decided(what, "person:ann", self.clock.now_s, to)
+                self.spool.decisions.write(row["blob"], decided)
+            self.model.order(what, item, to)
         self.model.come_into_force(item)
 
     # what must not matter
@@ -195,6 +209,16 @@ class Bench:
             if row["role"] == role:
                 self.spool.blobs.path(row["blob"]).unlink()
         self.ledger.promises[self.name_of(item)].is_done = True
+
+    def files_come_back(self) -> None:
+        """Bring back what the disk had lost, as when a folder is mounted again."""
+        rows = self.spool.database.read(
+            "SELECT instance_id, blob, role FROM rendition WHERE gone_at < 0 ORDER BY id"
+        )
+        names = names_of(self.spool)
+        for row in rows:
+            os.link(self._grave(row["blob"]), self.spool.blobs.path(row["blob"]))
+            self.model.find(self.model.items[names[row["instance_id"]]], row["role"])
 
     def back_up(self) -> None:
         for old in backups.copies(self._folder / "state" / "backup"):
@@ -221,10 +245,11 @@ class Bench:
             for item in list(self.model.items.values()):
                 self.decide("release", item, "")
             self.clock.pass_s(LOST_S)
-            self._work_off()
+            self.work_off("ready", "settled")
         for name in self.ledger.open():
             item = self.model.items[name]
-            assert item.state == "withdrawn" or (item.sendings and self.ledger.has_arrived(item))
+            arrived = item.sendings and self.ledger.has_arrived(item)
+            assert arrived or item.state == "withdrawn", f"never arrived: {item}"
 
     def decide(self, what: str, item: Item, destination: str) -> None:
         """Let a person decide; what the model refuses the spool must refuse, and the reverse."""
@@ -321,22 +346,18 @@ class Bench:
             (self.id_of(item),),
         )
 
-    def _work_off(self) -> None:
-        while instance := self.spool.preparing.claim():
-            self.prepare(instance.received.blob.name, instance, "ready")
-        for destination in DESTINATIONS:
-            while delivery := self.spool.delivering.claim(destination):
-                self.send(*self.sending_of(delivery), delivery, "settled")
-
     def _bury(self, name: str) -> None:
         """Keep a second name of a file, so that its removal can be undone."""
-        os.link(self.spool.blobs.path(name), self._graves / name.replace("/", " "))
+        os.link(self.spool.blobs.path(name), self._grave(name))
+
+    def _grave(self, name: str) -> Path:
+        return self._graves / name.replace("/", " ")
 
     def _undo_unlinks(self) -> None:
         for row in self.spool.database.read("SELECT blob FROM rendition WHERE gone_at > 0"):
             path = self.spool.blobs.path(row["blob"])
             if not path.exists():
-                os.link(self._graves / row["blob"].replace("/", " "), path)
+                os.link(self._grave(row["blob"]), path)
 
     def _leave(self) -> None:
         """Copy the folder as it lies there, without a word to its user; go on in the copy."""

@@ -18,6 +18,8 @@ from tests.fakes.spools import FakeClock
 #: A moment that is not "never": what settles in the first second of a box settles then.
 FIRST_MOMENT = 1e-3
 OPEN = ("queued", "held")
+#: Orders about the instance, whatever destination is named.
+WHOLE = ("withdraw", "restore")
 
 
 class Refused(Exception):
@@ -45,10 +47,11 @@ class Sending:
     due: float = 0.0
     is_firm: bool = False  #: nothing firmer is asked for
     is_away: bool = False  #: waits because its destination was not there
+    is_missing: bool = False  #: held for want of its file
     lease: Lease | None = None
 
-    def leave(self, state: str) -> None:
-        self.state, self.lease = state, None
+    def leave(self, state: str, *, is_missing: bool = False) -> None:
+        self.state, self.lease, self.is_missing = state, None, is_missing
 
 
 @dataclass(eq=False)
@@ -61,6 +64,7 @@ class Item:
     priority: int
     state: str = "received"
     reason: str = ""
+    is_missing: bool = False  #: held for want of its file
     waived: set[str] = field(default_factory=set)
     due: float = 0.0
     lease: Lease | None = None
@@ -74,8 +78,9 @@ class Item:
     def order_for(self, destination: str) -> str:
         return self.orders.get(destination, self.orders.get("", ""))
 
-    def leave(self, state: str, reason: str = "") -> None:
+    def leave(self, state: str, reason: str = "", *, is_missing: bool = False) -> None:
         self.state, self.reason, self.lease = state, reason, None
+        self.is_missing = is_missing
 
     def open_to(self, destination: str, *states: str) -> list[Sending]:
         """Return the deliveries in one of `states` to this destination, or to all ("")."""
@@ -146,8 +151,8 @@ class SpoolModel:
         self._settle(item)
         self._let_followers_go_on(item)
 
-    def hold(self, item: Item, code: str) -> None:
-        item.leave("held", code)
+    def hold(self, item: Item, code: str, detail: str) -> None:
+        item.leave("held", code, is_missing=detail == "missing")
         item.words.append("held")
         self._let_followers_go_on(item)
 
@@ -248,37 +253,45 @@ class SpoolModel:
         item.on_disk.discard(role)
         for one in item.open_to("", "queued"):
             if one.rendition == role:
-                one.leave("held")
+                one.leave("held", is_missing=True)
         if item.state == "received" and not item.on_disk:
-            item.leave("held", "damaged")
+            item.leave("held", "damaged", is_missing=True)
+
+    def find(self, item: Item, role: str) -> None:
+        """A file that was lost is back: what was held for want of it goes on."""
+        item.on_disk.add(role)
+        for one in item.open_to("", "held"):
+            if one.rendition == role and one.is_missing:
+                one.leave("queued")
+        if item.state == "held" and item.is_missing:
+            item.leave("received")
 
     # persons
 
     def decide(self, what: str, item: Item, destination: str) -> None:
         """Do what a person orders, whole or for one destination."""
-        if what in ("withdraw", "restore"):
-            destination = ""
-        if not getattr(self, f"_{what}")(item, destination):
+        to = "" if what in WHOLE else destination
+        meant = self.meant(what, item, to)
+        if not getattr(self, f"_{what}")(item, to):
             raise Refused
         item.words.append(what)
-        self.order(what, item, destination)
+        for one in meant:
+            self.order(what, item, one)
+
+    def meant(self, what: str, item: Item, destination: str) -> set[str]:
+        """Return the destinations of which an order speaks, "" for the whole."""
+        if what != "hold" or destination:
+            return {destination}
+        waiting = {one.destination for one in item.open_to("", "queued")}
+        return waiting | ({""} if item.state == "received" else set())
 
     def order(self, what: str, item: Item, destination: str) -> None:
         """Remember what a person wants: it stands beside the file, whatever becomes of the rows."""
-        if what in ("withdraw", "restore"):
+        if what in WHOLE:
             item.orders = {"": "withdraw"} if what == "withdraw" else {}
             return
         for key in [destination] if destination else {"", *item.orders}:
-            before = item.order_for(key)
-            if what in ("release", "retry"):
-                after = "" if before == "hold" else before
-            elif what == "hold":
-                after = before if before == "cancel" else "hold"
-            elif what == "cancel":
-                after = "cancel"
-            else:
-                after = "" if before == "cancel" or destination else before
-            item.orders[key] = after
+            item.orders[key] = _after(what, item.order_for(key), is_whole=not destination)
 
     def come_into_force(self, item: Item) -> None:
         """Apply what stands beside the file to rows that do not know it."""
@@ -381,3 +394,14 @@ class SpoolModel:
 
     def _queued(self) -> Iterator[Sending]:
         return (one for item in self.items.values() for one in item.open_to("", "queued"))
+
+
+def _after(what: str, before: str, *, is_whole: bool) -> str:
+    """Return what is ordered for a destination after one more order."""
+    if what in ("release", "retry"):
+        return "" if before == "hold" else before
+    if what == "hold":
+        return before if before == "cancel" else "hold"
+    if what == "cancel":
+        return "cancel"
+    return before if is_whole and before != "cancel" else ""

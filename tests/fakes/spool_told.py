@@ -83,6 +83,7 @@ def learned(spool: Spool, data: dict[str, bytes]) -> dict[str, Item]:
         name = names[row["id"]]
         item = Item(row["sop_instance_uid"], data[name], row["door"], row["priority"])
         item.state, item.reason, item.due = row["state"], row["reason"], row["not_before"]
+        item.is_missing = row["detail"] == "missing"
         item.waived, item.lease = set(row["waived"].split()), _lease(row)
         item.settled, item.withdrawn = row["settled_at"], row["withdrawn_at"]
         item.on_disk, item.words = said[name]["on disk"], said[name]["history"]
@@ -168,6 +169,7 @@ def _learned(row: Any, said: dict[str, Any]) -> Sending:
     one = Sending(said["destination"], said["round"], said["sends"], said["state"], 0.0)
     one.due, one.waits_since, one.is_away = said["due"], said["waits since"], said["away"]
     one.is_firm, one.lease = row["settled_at"] > 0, _lease(row)
+    one.is_missing = row["error_text"] == "missing"
     return one
 
 

@@ -60,7 +60,7 @@ def fault_at(
     command = [strace, "-f", "-o", str(log), "-e", f"trace={call}", "-e", inject, "-p", str(pid)]
     with _attached(command, pid, log):
         act()
-    if not _is_alive(pid):
+    if not is_alive(pid):
         return True
     return _TAMPERED in log.read_text(encoding="utf-8", errors="replace")
 
@@ -73,14 +73,15 @@ def _attached(command: list[str], pid: int, log: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if _is_alive(pid):
+        if is_alive(pid):
             tracer.ask_to_end()  # it detaches, and the program goes on
             tracer.wait(20)
         else:
             tracer.kill()  # strace may wait for a thread that is gone
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Tell whether the program still runs; its parent may not have been told yet of its end."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from collections import Counter
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, note, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -22,12 +22,13 @@ from hypothesis.stateful import (
 
 from spool.errors import LostClaim
 from spool.model import Delivery, Instance, Priority
+from spool.rows import WAIT_MOST_S
 from tests.fakes.spool_bench import DESTINATIONS, Bench
 from tests.fakes.spool_model import Item, Refused, Sending
 from tests.fakes.spool_told import counted, differences, foretold, history, tallied, told
 
 HOUR_S, DAY_S, YEAR_S = 3600.0, 86400.0, 365 * 86400.0
-GIVE_UP_S, RETRY_MOST_S = 14 * DAY_S, 900.0
+GIVE_UP_S, RETRY_MOST_S = 14 * DAY_S, WAIT_MOST_S
 DECISIONS = ("hold", "release", "retry", "cancel", "withdraw", "restore", "resend")
 STOPS = ("hold", "cancel", "withdraw")
 
@@ -43,7 +44,7 @@ UPKEEP = (
 )
 MISHAPS = (
     *("crash", "crash that undoes unlinks", "crash before the row", "power cut"),
-    *("database lost", "database and backups lost"),
+    *("database lost", "database and backups lost", "lost files back"),
     *("clock a year back", "clock a year on", "clock an hour back"),
 )
 
@@ -63,6 +64,8 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            self._crash()
+            self.no_promise_is_broken()
             self.bench.let_everything_arrive()
         finally:
             self.bench.close()
@@ -79,6 +82,9 @@ class SpoolMachine(RuleBasedStateMachine):
             self.claim_and_prepare(outcome)
         for destination, answer in answers:
             self.claim_and_send(destination, answer)
+        for _ in range(2):  # trusted time begins with the first look at the clock
+            self.bench.tend(GIVE_UP_S, RETRY_MOST_S)
+            self.clock.pass_s(HOUR_S)
 
     @rule(
         number=st.integers(1, 5),
@@ -126,6 +132,12 @@ class SpoolMachine(RuleBasedStateMachine):
         self.claim_to_prepare()
         if len(self.claims) > known:
             self.prepare(known, outcome)
+
+    @rule(outcome=outcome, answer=answer)
+    def work_off(self, outcome: str, answer: str) -> None:
+        """Let the stages work until nothing is due any more."""
+        self._count("work off")
+        self.bench.work_off(outcome, answer)
 
     # forward and confirm
 
@@ -187,6 +199,22 @@ class SpoolMachine(RuleBasedStateMachine):
         self.bench.decide(what, item, destination)
 
     @precondition(lambda self: self.model.items)
+    @rule(which=any_one, choice=any_one)
+    def decide_what_is_possible(self, which: int, choice: int) -> None:
+        item = self._item(which)
+        possible = [
+            (what, destination)
+            for what in DECISIONS
+            for destination in ("", *DESTINATIONS)
+            if self.bench.may(what, item, destination)
+        ]
+        if possible:
+            what, destination = possible[choice % len(possible)]
+            note(f"{what} {destination or 'everywhere'}")
+            self._count(what)
+            self.bench.decide(what, item, destination)
+
+    @precondition(lambda self: self.model.items)
     @rule(what=st.sampled_from(STOPS), which=any_one, destination=anywhere)
     def crash_behind_the_file_of_a_decision(self, what: str, which: int, destination: str) -> None:
         item = self._item(which)
@@ -227,6 +255,7 @@ class SpoolMachine(RuleBasedStateMachine):
             "crash that undoes unlinks": lambda: self._crash(undoes_unlinks=True),
             "crash before the row": self._crash_before_the_row,
             "power cut": self._power_cut,
+            "lost files back": self._files_come_back,
             "database lost": lambda: self._lose_database(keep_backups=True),
             "database and backups lost": lambda: self._lose_database(keep_backups=False),
             "clock a year back": lambda: self.clock.step_s(-YEAR_S),
@@ -253,7 +282,8 @@ class SpoolMachine(RuleBasedStateMachine):
     @invariant()
     def no_promise_is_broken(self) -> None:
         assert not self.bench.ledger.lost(self.model)
-        assert not differences(told(self.bench.spool), foretold(self.model))
+        found = differences(told(self.bench.spool), foretold(self.model))
+        assert not found, found
         assert tallied(self.bench.spool) == counted(self.bench.spool)
         now = history(self.bench.spool)
         assert now[: len(self.written)] == self.written, "the history was rewritten"
@@ -287,6 +317,10 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def _crash_before_the_row(self) -> None:
         self.bench.leave_a_file_without_a_row()
+        self._crash()
+
+    def _files_come_back(self) -> None:
+        self.bench.files_come_back()
         self._crash()
 
     def _lose_database(self, *, keep_backups: bool) -> None:
