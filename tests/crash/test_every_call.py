@@ -9,9 +9,7 @@ means absent or harmless; no file is without an owner; history tells what happen
 """
 
 import itertools
-import os
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -22,6 +20,8 @@ from openjpeg.utils import decode
 
 from spool.blobfile import verify
 from spool.doorbell import ring
+from spool.lock import Lock
+from spool.store import START, lock_path
 from tests.fakes import upper_layer as ul
 from tests.fakes.appliance import ENVIRONMENT, Gateway, archive
 from tests.fakes.dcmtk import storescu
@@ -29,7 +29,7 @@ from tests.fakes.objects import new_uid, small
 from tests.fakes.part10 import part10_file
 from tests.fakes.running import Running
 from tests.fakes.scripted_archive import ScriptedArchive
-from tests.fakes.tampering import DISK_CALLS, counted, fault_at, is_alive
+from tests.fakes.tampering import DISK_CALLS, counted, fault_at, is_alive, wait_for_end
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -306,10 +306,10 @@ def test_a_kill_at_any_call_of_an_import_loses_nothing_that_it_said_was_saved(
     bench.gateway.start("intake").kill()  # the folder exists
     log = bench.folder.parent / "calls"
     counts: dict[str, int] = {}
-    with_fifo(bench, lambda pid, go: counts.update(counted(bench.strace, pid, log, go)))
+    held_back(bench, lambda pid, go: counts.update(counted(bench.strace, pid, log, go)))
     chosen = places(counts, every=every)
     for call, when in chosen:
-        with_fifo(
+        held_back(
             bench,
             lambda pid, go, call=call, when=when: fault_at(  # type: ignore[misc]
                 bench.strace, pid, log, call, when, "SIGKILL", go
@@ -322,37 +322,34 @@ def test_a_kill_at_any_call_of_an_import_loses_nothing_that_it_said_was_saved(
     assert len(chosen) >= 40
 
 
-def with_fifo(bench: Bench, act: Callable[[int, Callable[[], None]], object]) -> None:
-    """Import a named pipe and then a picture: the verb waits at the pipe until strace is there."""
+def held_back(bench: Bench, act: Callable[[int, Callable[[], None]], object]) -> None:
+    """Import a picture: the verb waits, as while a gateway starts, until strace is there."""
     path, uid = bench.picture()
-    fifo = bench.folder / "fifo"
-    fifo.unlink(missing_ok=True)
-    os.mkfifo(fifo)
-    log = bench.folder.parent / "import.log"
-    command = bench.gateway.command("import", str(fifo), str(path))
-    running = Running(command, log, ENVIRONMENT)
+    lock = lock_path(bench.gateway.state_dir, START)
+    starting = Lock(lock)
+    command = bench.gateway.command("import", str(path))
+    running = Running(command, bench.folder.parent / "import.log", ENVIRONMENT)
     bench.gateway.running.append(running)
-    opened = threading.Event()
-    holder = [0]
-
-    def open_fifo() -> None:
-        holder[0] = os.open(fifo, os.O_WRONLY)  # returns when the verb has opened it to read
-        opened.set()
 
     def go() -> None:
-        os.close(holder[0])
-        for _ in range(600):
-            if not is_alive(running.pid):
-                return
-            running.news(len(running.lines), 0.05)
-        raise AssertionError("the import does not end")
+        starting.release()
+        assert wait_for_end(running.pid, 30), "the import does not end"
 
-    threading.Thread(target=open_fifo, daemon=True).start()
-    assert opened.wait(20)
+    for _ in range(600):
+        if waits_for(lock):
+            break
+        running.news(len(running.lines), 0.05)
     act(running.pid, go)
     running.wait(30)
     if running.found("Saved: 1"):
         bench.promised.add(uid)
+
+
+def waits_for(lock: Path) -> bool:
+    """Tell whether somebody waits for this lock (man 5 proc, /proc/locks)."""
+    waiting = f":{lock.stat().st_ino} "
+    lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    return any(" -> " in line and waiting in line for line in lines)
 
 
 @pytest.mark.parametrize("every", EVERY)

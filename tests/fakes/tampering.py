@@ -9,7 +9,9 @@ begins at one.
 References: man 1 strace, section "Tampering".
 """
 
+import os
 import re
+import select
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,6 +80,18 @@ def _attached(command: list[str], pid: int, log: Path) -> Iterator[None]:
             tracer.wait(20)
         else:
             tracer.kill()  # strace may wait for a thread that is gone
+
+
+def wait_for_end(pid: int, within_s: float) -> bool:
+    """Return whether the program ended in time; its parent need not have been told (pidfd_open)."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([fd], [], [], within_s)[0])
+    finally:
+        os.close(fd)
 
 
 def is_alive(pid: int) -> bool:
