@@ -182,12 +182,20 @@ class Deciding:
         return self._database.write(lambda db: self._move(db, what, targets, who))
 
     def _blobs_of(self, instance_id: int) -> list[str]:
-        """Return the blobs that a rebuilt database may know the instance by."""
+        """Return the blobs that a rebuilt database may know the instance by.
+
+        One that is missing may come back, and what was decided about it still stands there.
+        """
         rows = self._database.read(
-            "SELECT blob FROM rendition WHERE instance_id = ? AND gone_at = 0 ORDER BY id",
+            "SELECT blob, gone_at FROM rendition WHERE instance_id = ? AND gone_at <= 0"
+            " ORDER BY id",
             (instance_id,),
         )
-        return [row["blob"] for row in rows]
+        return [
+            row["blob"]
+            for row in rows
+            if not row["gone_at"] or self._decisions.stands_beside(row["blob"])
+        ]
 
     def _move(
         self,

@@ -64,6 +64,10 @@ class Decisions:
                 found += [Decided(**json.loads(line))] if line.endswith("\n") else []
         return found
 
+    def stands_beside(self, blob: str) -> bool:
+        """Tell whether anything was decided about `blob`."""
+        return self._path(blob).exists()
+
     def in_force(self, blob: str) -> dict[str, str]:
         """Return destination ("" for the whole) -> what holds there.
 

@@ -80,7 +80,11 @@ class Moves:
         *,
         waive: bool,
     ) -> int:
-        """Queue what is in `states`; its waiting begins anew, or it would be given up at once."""
+        """Queue what is in `states`; its waiting begins anew, or it would be given up at once.
+
+        What was held because its own file is damaged goes as it was received: nothing was sent yet.
+        """
+        db.execute(_AS_RECEIVED, (instance_id, destination))
         touched = db.execute(
             "UPDATE delivery SET state = 'queued', not_before = 0, attempts = 0, refusals = 0,"
             " away = 0, error_code = '', error_text = '', waits_since = ?"
@@ -89,6 +93,15 @@ class Moves:
             (trusted_s(db, self._clock), instance_id, destination),
         ).rowcount
         return touched if destination else touched + _examine_again(db, instance_id, waive=waive)
+
+
+#: The received bytes in place of a damaged rendition of them, if their file is there.
+_AS_RECEIVED = (
+    "UPDATE delivery SET rendition_id = r.id FROM rendition r WHERE delivery.instance_id = ?1"
+    " AND ?2 IN ('', delivery.destination) AND delivery.state = 'held'"
+    " AND delivery.error_code = 'damaged' AND r.instance_id = delivery.instance_id"
+    " AND r.role = 'received' AND r.gone_at = 0"
+)
 
 
 def hold(db: sqlite3.Connection, instance_id: int, destination: str) -> int:

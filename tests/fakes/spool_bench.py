@@ -107,7 +107,7 @@ class Bench:
         """Hand over as the stage does; the archive has it before the row knows."""
         blob, delivering = delivery.rendition.blob, self.spool.delivering
         if not blob.path.exists():
-            answer = "hold"
+            answer = "damaged"
         if answer in ("sent", "settled"):
             self._transmit(item, delivery)
             delivering.sent(delivery, settles=answer == "settled")
@@ -118,9 +118,9 @@ class Bench:
         elif answer == "refuse":
             delivering.refuse(delivery, "status-C000", "", REFUSED_S)
             self.model.refuse(item, sending, REFUSED_S)
-        elif answer == "hold":
-            delivering.hold(delivery, "status-A900", "")
-            self.model.hold_sending(item, sending)
+        elif answer in ("hold", "damaged"):
+            delivering.hold(delivery, answer, "")
+            self.model.hold_sending(item, sending, is_damaged=answer == "damaged")
         else:
             delivering.give_back(delivery)
             if sending.lease and sending.lease.mark == delivery.lease:
@@ -385,4 +385,5 @@ class Bench:
         for name, item in self.model.items.items():
             item.orders = self._ever[name].orders
             self._ever[name] = item
-        self.ledger.find_again(self.model)
+        withdrawn = {name for name, one in self._ever.items() if one.order_for("") == "withdraw"}
+        self.ledger.find_again(self.model, withdrawn)

@@ -38,13 +38,17 @@ class Ledger:
         items = model.items
         return [name for name in self.open() if name not in items or not items[name].on_disk]
 
-    def find_again(self, model: SpoolModel) -> None:
-        """After a loss: let an equal one that is still here stand for what is not."""
+    def find_again(self, model: SpoolModel, withdrawn: set[str]) -> None:
+        """After a loss: let an equal one that is still here stand for what is not.
+
+        One in the trash may stand only for what a person took back, too (`withdrawn`).
+        """
         for name in self.lost(model):
             promise = self.promises[name]
             for other, item in model.items.items():
                 is_equal = (item.uid, item.data) == (promise.uid, promise.data)
-                if is_equal and item.on_disk and item.state != "withdrawn":
+                may_stand = item.state != "withdrawn" or name in withdrawn
+                if is_equal and item.on_disk and may_stand:
                     promise.lives_in = other
 
     def close(self, name: str, item: Item) -> None:

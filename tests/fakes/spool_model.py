@@ -47,11 +47,13 @@ class Sending:
     due: float = 0.0
     is_firm: bool = False  #: nothing firmer is asked for
     is_away: bool = False  #: waits because its destination was not there
+    is_damaged: bool = False  #: held since its file is not what was written
     is_missing: bool = False  #: held for want of its file
     lease: Lease | None = None
 
-    def leave(self, state: str, *, is_missing: bool = False) -> None:
-        self.state, self.lease, self.is_missing = state, None, is_missing
+    def leave(self, state: str, *, is_damaged: bool = False, is_missing: bool = False) -> None:
+        self.state, self.lease = state, None
+        self.is_damaged, self.is_missing = is_damaged, is_missing
 
 
 @dataclass(eq=False)
@@ -208,8 +210,8 @@ class SpoolModel:
         self.put_off(sending, delay_s)
         item.words.append("refused")
 
-    def hold_sending(self, item: Item, sending: Sending) -> None:
-        sending.leave("held")
+    def hold_sending(self, item: Item, sending: Sending, *, is_damaged: bool = False) -> None:
+        sending.leave("held", is_damaged=is_damaged)
         item.words.append("held")
 
     def come_back(self, destination: str) -> None:
@@ -253,7 +255,7 @@ class SpoolModel:
         item.on_disk.discard(role)
         for one in item.open_to("", "queued"):
             if one.rendition == role:
-                one.leave("held", is_missing=True)
+                one.leave("held", is_damaged=True, is_missing=True)
         if item.state == "received" and not item.on_disk:
             item.leave("held", "damaged", is_missing=True)
 
@@ -324,6 +326,8 @@ class SpoolModel:
     def _again(self, item: Item, destination: str, states: tuple[str, ...], *, waives: bool) -> int:
         met = [one for one in item.open_to(destination, *states) if one.lease is None]
         for one in met:
+            if one.is_damaged and "received" in item.on_disk:
+                one.rendition = "received"
             one.leave("queued")
             one.due, one.waits_since, one.is_away = 0.0, self.trusted_s(), False
         if destination or item.state not in ("held", "received") or item.lease:

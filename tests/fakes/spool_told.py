@@ -169,6 +169,7 @@ def _learned(row: Any, said: dict[str, Any]) -> Sending:
     one = Sending(said["destination"], said["round"], said["sends"], said["state"], 0.0)
     one.due, one.waits_since, one.is_away = said["due"], said["waits since"], said["away"]
     one.is_firm, one.lease = row["settled_at"] > 0, _lease(row)
+    one.is_damaged = row["error_code"] == "damaged" and row["state"] == "held"
     one.is_missing = row["error_text"] == "missing"
     return one
 

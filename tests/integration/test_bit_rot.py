@@ -111,3 +111,31 @@ def test_a_damaged_file_without_a_row_is_held_or_named_and_the_others_go(
     goes_on_without(rotten, others, gateway, gateway.start(), peer)
     codes = {one["code"] for one in gateway.status()["incidents"]}
     assert ("blob-damaged" in codes) is (part != "data set")
+
+
+def test_a_person_sends_what_was_received_in_place_of_a_damaged_compressed_file(
+    make_gateway: Callable[..., Gateway],
+    make_archive: Callable[..., ScriptedArchive],
+    free_port: Callable[[], int],
+) -> None:
+    port = free_port()
+    gateway = make_gateway(destination=[archive(port)])
+    running = gateway.start()
+    uid = new_uid()
+    sent = small(uid, side=48)
+    with Modality(gateway.port) as modality:
+        assert modality.store(US_IMAGE, uid, sent) == 0
+        modality.release()
+    running.wait_for("prepare ready")
+    running.kill()
+    (found,) = gateway.queue()
+    (compressed,) = (one for one in found["renditions"] if one["role"] == "compressed")
+    flip(gateway.state_dir / compressed["blob"], PARTS["data set"](compressed))
+    peer = make_archive(None, port)
+    running = gateway.start()
+    gateway.settle(running)
+    assert not peer.took
+    assert gateway.deliveries()[uid]["error"]["code"] == "damaged"
+    assert gateway.verb("queue", "retry", uid).returncode == 0
+    gateway.settle(running)
+    assert [one.data for one in peer.took] == [sent]

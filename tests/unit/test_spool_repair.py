@@ -72,7 +72,9 @@ def promise_is_kept(spool: Spool, seeded: Seeded) -> None:
     while delivery := spool.delivering.claim("archive"):
         waiting |= sound(delivery.rendition)
     while instance := spool.preparing.claim():
-        if spool.decisions.in_force(instance.received.blob.name).get("") != "cancel":
+        decided = spool.decisions.in_force(instance.received.blob.name)
+        # prepare makes the delivery as it was decided, and does not queue it.
+        if decided.get("archive", decided.get("", "")) not in ("cancel", "hold"):
             waiting |= sound(instance.received)
     assert not waiting & seeded.stopped
     held = {
