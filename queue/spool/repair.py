@@ -73,6 +73,7 @@ def ensure_database(state_dir: Path, utc_s: float) -> list[Incident]:
     return [Incident("database-emptied", where)]
 
 
+_OWNER = "SELECT instance_id, gone_at FROM rendition WHERE blob = ?"
 #: Files that were missed, not removed by us.
 _LOST = "SELECT blob FROM rendition WHERE gone_at < 0"
 
@@ -176,9 +177,11 @@ class Repair:
     def _apply_decisions(self) -> None:
         for path in sorted(self._blobs.folder.glob(f"*/*{SUFFIX}")):
             name = f"{path.parent.name}/{path.name.removesuffix(SUFFIX)}"
-            rows = self._database.read("SELECT instance_id FROM rendition WHERE blob = ?", (name,))
-            for row in rows:
-                self._deciding.come_into_force(row["instance_id"], name)
+            for row in self._database.read(_OWNER, (name,)):
+                if row["gone_at"] > 0:
+                    path.unlink()  # we removed the blob: what counts stands beside another
+                else:
+                    self._deciding.come_into_force(row["instance_id"], name)
 
     def _write_down(self, incidents: list[Incident], done: Reconciled) -> None:
         found = list(incidents)

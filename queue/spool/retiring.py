@@ -89,6 +89,7 @@ class Retiring:
     def _remove(self, names: list[str]) -> None:
         for name in names:
             self._blobs.discard(name)
+            self._decisions.forget(name)
 
     def _retire(
         self, db: sqlite3.Connection, older_than_s: float, most: int

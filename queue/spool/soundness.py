@@ -42,9 +42,8 @@ def is_damage(fault: sqlite3.Error) -> bool:
 
 
 def is_disk_fault(fault: sqlite3.Error) -> bool:
-    """Tell whether SQLite says that the disk did not do as it was asked, or is full."""
-    code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
+    """Tell whether SQLite says that the disk did not do as it was asked."""
+    return (getattr(fault, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_IOERR
 
 
 def fault_of(path: Path) -> str:
