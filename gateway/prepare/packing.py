@@ -95,6 +95,7 @@ def _compressed(instance: Instance, source: Rendition, codec: Codec, blobs: Blob
         "door": instance.arrival.door,
         "received_at": instance.received_at,
         "made_from": source.blob.sha256,
+        "made_from_blob": source.blob.name,
     }
     incoming = blobs.begin(about)
     try:

@@ -163,6 +163,7 @@ class Forward:
             "sop_instance_uid": received.sop_instance_uid,
             "transfer_syntax_uid": target,
             "made_from": blob.sha256,
+            "made_from_blob": blob.name,
         }
         incoming = self._spool.blobs.begin(about)
         try:

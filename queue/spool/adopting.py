@@ -25,13 +25,14 @@ BATCH = 200
 
 _Work = Callable[[sqlite3.Connection], object]
 
+#: The instance that a blob was made from: another with the same bytes may stand under other orders.
 _SOURCE = (
     "SELECT r.id, r.instance_id, r.blob,"
     " i.state IN ('received', 'ready', 'held', 'withdrawn') AS lives,"
     " EXISTS (SELECT 1 FROM rendition c WHERE c.instance_id = i.id AND c.role = 'compressed'"
     " AND c.gone_at = 0) AS has_compressed"
     " FROM rendition r JOIN instance i ON i.id = r.instance_id"
-    " WHERE r.sop_instance_uid = ? AND r.sha256 = ? AND i.state <> 'merged'"
+    " WHERE r.sop_instance_uid = ? AND r.sha256 = ? AND ? IN ('', r.blob) AND i.state <> 'merged'"
     " ORDER BY lives DESC, r.id LIMIT 1"
 )
 
@@ -115,7 +116,8 @@ class Adopting:
         in itself. What is left over can be made again, and goes.
         """
         about = said.about
-        key = (about["sop_instance_uid"], about.get("made_from", ""))
+        made_from, source_blob = about.get("made_from", ""), about.get("made_from_blob", "")
+        key = (about["sop_instance_uid"], made_from, source_blob)
         source = next(iter(self._database.read(_SOURCE, key)), None)
         can_take = source and source["lives"] and not source["has_compressed"]
         if source and can_take and about.get("role") == Role.COMPRESSED:

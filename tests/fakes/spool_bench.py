@@ -1,60 +1,42 @@
 """spool_bench: the real spool on its bench; what is done to it is done to its model as well.
 
-Takes      what happens; the folder lies in memory (tmpfs), so that a sync costs nothing
+Takes      what happens
 Gives      the spool, its model, and the ledger of promises
-Holds      what a file system may undo: a removed file comes back with `undoes_unlinks`
 """
 
 import copy
-import os
-import shutil
+import hashlib
 import sqlite3
-import tempfile
-from pathlib import Path
 
 from gateway.prepare import again
-from spool import backups
 from spool.blobfile import verify
 from spool.deciding import WrongState
 from spool.decisions import Decided
 from spool.errors import Defer, Hold, LostClaim
-from spool.model import Decision, Delivery, Instance, Priority, Rendition, Role
-from spool.repair import Incident, ensure_database
+from spool.model import Content, Decision, Delivery, Instance, Priority, Rendition, Role
+from tests.fakes.spool_folder import SpoolFolder
+from tests.fakes.spool_items import Item, Refused, Sending
 from tests.fakes.spool_ledger import Ledger, Promise
-from tests.fakes.spool_model import WHOLE, Item, Refused, Sending, SpoolModel
+from tests.fakes.spool_model import SpoolModel
+from tests.fakes.spool_persons import WHOLE
 from tests.fakes.spool_told import learned, names_of, trusted_of
-from tests.fakes.spools import SOP_CLASS, FakeClock, arrival, opened
+from tests.fakes.spools import SOP_CLASS, FakeClock, arrival
 
 DESTINATIONS = ("central", "cloud")
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 PACKED = b"J2K "  #: before the data of what this bench calls compressed
-MEMORY = Path("/dev/shm")  # noqa: S108  # the folder is made by mkdtemp
 DEFER_S, LOST_S, REFUSED_S = 15.0, 600.0, 60.0
 
 
-class Bench:
+class Bench(SpoolFolder):
     """A spool in a folder of its own, its model, and the ledger."""
 
     def __init__(self) -> None:
-        parent = MEMORY if os.access(MEMORY, os.W_OK) else None
-        self._root = Path(tempfile.mkdtemp(prefix="spool-", dir=parent))
-        self._boots = 0
         self.clock = FakeClock()
-        self.model = SpoolModel(self.clock)
-        self.ledger = Ledger()
-        self._graves = self._root / "graves"
-        self._graves.mkdir()
+        super().__init__(self.clock)
+        self.model, self.ledger = SpoolModel(self.clock), Ledger()
         self._ever: dict[str, Item] = {}  #: every item that there was, also before a loss
         self._origins: dict[str, str] = {}  #: compressed blob -> the blob that came
-        self.spool = opened(self._folder, self.clock)
-
-    def close(self) -> None:
-        self.spool.close()
-        shutil.rmtree(self._root)
-
-    @property
-    def _folder(self) -> Path:
-        return self._root / str(self._boots)
 
     # what happens
 
@@ -101,7 +83,10 @@ class Bench:
         again.must_wait(instance, others, "hold")
         if not instance.at_hand.blob.path.exists():
             raise Hold("damaged", "missing")
-        return again.judge(instance, None, others, "hold", earlier.are_whole)
+        content = self._content(instance)
+        if others:
+            self.spool.preparing.know(instance, content)
+        return again.judge(instance, content, others, "hold", earlier.are_whole)
 
     def send(self, item: Item, sending: Sending, delivery: Delivery, answer: str) -> None:
         """Hand over as the stage does; the archive has it before the row knows."""
@@ -127,16 +112,14 @@ class Bench:
                 sending.lease = None
 
     def work_off(self, outcome: str, answer: str) -> None:
-        """Let the stages work until nothing is due any more, at most once each."""
-        for _ in range(len(self.model.items)):
-            instance = self.spool.preparing.claim()
-            if instance:
-                name = instance.received.blob.name
-                self.model.items[name].lease = self.model.new_lease(instance.lease)
-                self.prepare(name, instance, outcome)
-        for destination in DESTINATIONS * len(self.model.items):
-            delivery = self.spool.delivering.claim(destination)
-            if delivery:
+        """Let the stages work until nothing is due to be prepared; each delivery has its try."""
+        while instance := self.spool.preparing.claim():
+            name = instance.received.blob.name
+            self.model.items[name].lease = self.model.new_lease(instance.lease)
+            self.prepare(name, instance, outcome)
+        waiting = sum(len(one.sendings) for one in self.model.items.values())
+        for destination in DESTINATIONS * waiting:
+            if delivery := self.spool.delivering.claim(destination):
                 item, sending = self.sending_of(delivery)
                 sending.lease = self.model.new_lease(delivery.lease)
                 self.send(item, sending, delivery, answer)
@@ -199,9 +182,10 @@ class Bench:
     def crash(self, *, undoes_unlinks: bool = False) -> None:
         """End without a word: what is left is what lies in the folder now."""
         if undoes_unlinks:
-            self._undo_unlinks()
-        self._leave()
-        self._reopen([])
+            for row in self.spool.database.read("SELECT blob FROM rendition WHERE gone_at > 0"):
+                self.dig_up(row["blob"])
+        self.leave()
+        self.reopen([])
 
     def lose_file(self, item: Item, role: str) -> None:
         """Lose one file to the disk: no promise can be kept with it, but no other may break."""
@@ -217,24 +201,11 @@ class Bench:
         )
         names = names_of(self.spool)
         for row in rows:
-            os.link(self._grave(row["blob"]), self.spool.blobs.path(row["blob"]))
+            self.dig_up(row["blob"])
             self.model.find(self.model.items[names[row["instance_id"]]], row["role"])
 
-    def back_up(self) -> None:
-        for old in backups.copies(self._folder / "state" / "backup"):
-            old.unlink()
-        folder = self._folder / "state" / "backup"
-        assert backups.daily(self.spool.database, folder, self.clock.now_s)
-
     def lose_database(self, *, keep_backups: bool) -> None:
-        """Lose every row; what the files and an old copy tell is all that is left."""
-        self._leave()
-        state_dir = self._folder / "state"
-        for one in (state_dir / "db").glob("spool.db*"):
-            one.unlink()
-        if not keep_backups:
-            shutil.rmtree(state_dir / "backup", ignore_errors=True)
-        self._reopen(ensure_database(state_dir, self.clock.now_s))
+        super().lose_database(keep_backups=keep_backups)
         self._learn()
 
     def let_everything_arrive(self) -> None:
@@ -279,7 +250,7 @@ class Bench:
     def _add(self, name: str, item: Item) -> None:
         self.model.items[name] = self._ever[name] = item
         self.ledger.promises[name] = Promise(item.uid, item.data)
-        self._bury(name)
+        self.bury(name)
 
     def _merge(self, name: str, instance: Instance, kept_id: int) -> None:
         kept = names_of(self.spool)[kept_id]
@@ -300,6 +271,7 @@ class Bench:
             renditions=(made,) if made else (),
             destinations=DESTINATIONS,
             sends=0 if made else -1,
+            content=self._content(instance),
         )
         try:
             self.spool.preparing.ready(instance, decision)
@@ -318,16 +290,23 @@ class Bench:
             "transfer_syntax_uid": JPEG_2000,
             "received_at": instance.received_at,
             "made_from": instance.received.blob.sha256,
+            "made_from_blob": instance.received.blob.name,
         }
         incoming = self.spool.blobs.begin(about)
         incoming.write(PACKED + self._data(instance))
         blob = incoming.keep()
         self._origins[blob.name] = instance.received.blob.name
-        self._bury(blob.name)
+        self.bury(blob.name)
         made_from = instance.received.id
         return Rendition(
             Role.COMPRESSED, uid, SOP_CLASS, JPEG_2000, blob, made_from=made_from, proved=True
         )
+
+    def _content(self, instance: Instance) -> Content:
+        """Return what it says in whatever encoding; only the pixels tell two apart here."""
+        blob = instance.at_hand.blob
+        data = blob.path.read_bytes()[blob.dataset_offset :].removeprefix(PACKED)
+        return Content(hashlib.sha256(data).hexdigest(), "whose", "rest")
 
     def _data(self, instance: Instance) -> bytes:
         blob = instance.received.blob
@@ -345,31 +324,6 @@ class Bench:
             "SELECT blob, role FROM rendition WHERE instance_id = ? AND gone_at = 0 ORDER BY id",
             (self.id_of(item),),
         )
-
-    def _bury(self, name: str) -> None:
-        """Keep a second name of a file, so that its removal can be undone."""
-        os.link(self.spool.blobs.path(name), self._grave(name))
-
-    def _grave(self, name: str) -> Path:
-        return self._graves / name.replace("/", " ")
-
-    def _undo_unlinks(self) -> None:
-        for row in self.spool.database.read("SELECT blob FROM rendition WHERE gone_at > 0"):
-            path = self.spool.blobs.path(row["blob"])
-            if not path.exists():
-                os.link(self._grave(row["blob"]), path)
-
-    def _leave(self) -> None:
-        """Copy the folder as it lies there, without a word to its user; go on in the copy."""
-        old, dead = self._folder, self.spool
-        self._boots += 1
-        shutil.copytree(old, self._folder)
-        dead.close()
-        shutil.rmtree(old)
-
-    def _reopen(self, incidents: list[Incident]) -> None:
-        self.spool = opened(self._folder, self.clock)
-        self.spool.repair.reconcile(incidents)
 
     def _learn(self) -> None:
         """Begin with a model of what the rows tell now; what persons ordered is not forgotten."""

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from tests.fakes.spool_model import Item, SpoolModel
+from tests.fakes.spool_items import Item
+from tests.fakes.spool_model import SpoolModel
 
 
 @dataclass

@@ -3,7 +3,8 @@
 from typing import Any
 
 from spool.store import Spool
-from tests.fakes.spool_model import Item, Lease, Sending, SpoolModel
+from tests.fakes.spool_items import Item, Lease, Sending
+from tests.fakes.spool_model import SpoolModel
 
 #: The words of the history that say what became of an item.
 WORDS = {

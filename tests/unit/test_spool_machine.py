@@ -24,7 +24,7 @@ from spool.errors import LostClaim
 from spool.model import Delivery, Instance, Priority
 from spool.rows import WAIT_MOST_S
 from tests.fakes.spool_bench import DESTINATIONS, Bench
-from tests.fakes.spool_model import Item, Refused, Sending
+from tests.fakes.spool_items import Item, Refused, Sending
 from tests.fakes.spool_told import counted, differences, foretold, history, tallied, told
 
 HOUR_S, DAY_S, YEAR_S = 3600.0, 86400.0, 365 * 86400.0
