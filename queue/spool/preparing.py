@@ -139,12 +139,13 @@ class Preparing:
         self._database.write(lambda db: self._leave(db, instance, InstanceState.HELD, code, detail))
 
     def merge(self, instance: Instance, kept_id: int, how: str = "") -> None:
-        """Say that this re-send added nothing to instance `kept_id`; its blob goes.
+        """Say that this re-send added nothing to instance `kept_id`; its files go.
 
         `how` is for the history: in what it differs although it says the same.
         """
         self._database.write(lambda db: self._merge(db, instance, kept_id, how))
-        self._blobs.discard(instance.received.blob.name)
+        for one in instance.kept:
+            self._blobs.discard(one.blob.name)
 
     def defer(self, instance: Instance, code: str, detail: str, delay_s: float) -> None:
         """Try again after `delay_s`."""
@@ -246,8 +247,8 @@ class Preparing:
     def _merge(self, db: sqlite3.Connection, instance: Instance, kept_id: int, how: str) -> None:
         self._leave(db, instance, InstanceState.MERGED, "sent-again", str(kept_id), how)
         db.execute(
-            "UPDATE rendition SET gone_at = ? WHERE id = ?",
-            (self._clock.utc(), instance.received.id),
+            "UPDATE rendition SET gone_at = ? WHERE instance_id = ?",
+            (self._clock.utc(), instance.id),
         )
 
     def _leave(

@@ -202,7 +202,9 @@ class Bench(SpoolFolder):
         names = names_of(self.spool)
         for row in rows:
             self.dig_up(row["blob"])
-            self.model.find(self.model.items[names[row["instance_id"]]], row["role"])
+            item = self.model.items[names[row["instance_id"]]]
+            self.model.find(item, row["role"])
+            self.model.come_into_force(item)
 
     def lose_database(self, *, keep_backups: bool) -> None:
         super().lose_database(keep_backups=keep_backups)
