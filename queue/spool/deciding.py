@@ -184,18 +184,13 @@ class Deciding:
     def _blobs_of(self, instance_id: int) -> list[str]:
         """Return the blobs that a rebuilt database may know the instance by.
 
-        One that is missing may come back, and what was decided about it still stands there.
+        One that is missing may come back, and must find there what was decided meanwhile.
         """
         rows = self._database.read(
-            "SELECT blob, gone_at FROM rendition WHERE instance_id = ? AND gone_at <= 0"
-            " ORDER BY id",
+            "SELECT blob FROM rendition WHERE instance_id = ? AND gone_at <= 0 ORDER BY id",
             (instance_id,),
         )
-        return [
-            row["blob"]
-            for row in rows
-            if not row["gone_at"] or self._decisions.stands_beside(row["blob"])
-        ]
+        return [row["blob"] for row in rows]
 
     def _move(
         self,

@@ -64,10 +64,6 @@ class Decisions:
                 found += [Decided(**json.loads(line))] if line.endswith("\n") else []
         return found
 
-    def stands_beside(self, blob: str) -> bool:
-        """Tell whether anything was decided about `blob`."""
-        return self._path(blob).exists()
-
     def in_force(self, blob: str) -> dict[str, str]:
         """Return destination ("" for the whole) -> what holds there.
 
@@ -100,6 +96,9 @@ class Decisions:
     def _append(self, path: Path, decided: Decided) -> Path | None:
         """Return the folder where the file is new in it."""
         is_new = not path.exists()
+        if not path.parent.is_dir():  # the blob may be missing, and its day with it
+            path.parent.mkdir()
+            sync_folder(path.parent.parent)
         # On a line of its own, also behind one that a crash cut off.
         line = "\n" * (not is_new) + json.dumps(asdict(decided), sort_keys=True) + "\n"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
