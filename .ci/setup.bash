@@ -55,10 +55,13 @@ INSTALL='
     done
 '
 
-packages_for() {  # COMMAND:PACKAGE...  prints the packages whose command is missing
+packages_for() {  # COMMAND:PACKAGE...  prints the packages whose command, or file by its path, is missing
     local pair
     for pair; do
-        command -v "${pair%%:*}" >/dev/null || printf '%s\n' "${pair#*:}"
+        case ${pair%%:*} in
+            /*) [ -e "${pair%%:*}" ] ;;
+            *) command -v "${pair%%:*}" >/dev/null ;;
+        esac || printf '%s\n' "${pair#*:}"
     done | sort -u
 }
 

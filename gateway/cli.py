@@ -18,6 +18,7 @@ from gateway.config.model import Settings
 from gateway.language import _, set_language
 from gateway.start import start
 from gateway.verbs import faults
+from gateway.verbs.destination_parser import add_destination_verbs
 from gateway.verbs.output import fault
 from gateway.verbs.selection import add_filter, filter_of, unclear
 from gateway.visit import visit
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     _add_running(verbs)
     _add_looking(verbs)
     _add_queue(verbs)
+    _add_destination(verbs)
     return top
 
 
@@ -93,6 +95,17 @@ def _add_looking(verbs: Verbs) -> None:
     echo = _verb(verbs, "echo", _echo, _("Ask a destination whether it is there."))
     echo.add_argument("destination")
     _json_option(echo)
+    routes = verbs.add_parser("route", help=_("Ask where an image would go."))
+    test = _verb(
+        routes.add_subparsers(metavar="VERB", required=True),
+        "test",
+        _route_test,
+        _("Say where a file would go, and why."),
+    )
+    test.add_argument("file", type=Path, metavar="FILE")
+    test.add_argument("--from", dest="door", default="import", help=_("its door, as ae:US1"))
+    test.add_argument("--address", default="", help=_("the IP address that would send it"))
+    _json_option(test)
     files = _verb(verbs, "import", _import, _("Take in files and folders."))
     files.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     _json_option(files)
@@ -137,6 +150,20 @@ def _add_queue(verbs: Verbs) -> None:
         one.add_argument("--all", action="store_true", help=_("without any filter"))
         one.add_argument("--dry-run", action="store_true", help=_("only say which it would meet"))
         _json_option(one)
+
+
+def _add_destination(verbs: Verbs) -> None:
+    nouns = verbs.add_parser("destination", help=_("See and steer the archives.")).add_subparsers(
+        metavar="VERB", required=True
+    )
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        one = _verb(nouns, name, _destination, text)
+        one.set_defaults(name=name)
+        _json_option(one)
+        return one
+
+    add_destination_verbs(add)
 
 
 def _verb(verbs: Verbs, name: str, verb: Verb, text: str) -> argparse.ArgumentParser:
@@ -237,6 +264,13 @@ def _echo(options: argparse.Namespace) -> int:
     return echo(_settings(options), options.destination, json=options.json)
 
 
+def _route_test(options: argparse.Namespace) -> int:
+    from gateway.verbs.route import try_out
+
+    how = {"door": options.door, "address": options.address, "json": options.json}
+    return try_out(_settings(options), options.file, **how)
+
+
 def _import(options: argparse.Namespace) -> int:
     from gateway.verbs.files import import_paths
 
@@ -287,10 +321,17 @@ def _queue_decide(options: argparse.Namespace) -> int:
     if problem := unclear(options):
         return _wrong_usage(problem)
     how = {"dry_run": options.dry_run, "json": options.json}
-    spool = _opened(options)[1]
+    settings, spool = _opened(options)
     if options.keys:
-        return queue.decide_keys(spool, options.name, options.keys, options.destination, **how)
+        keys, to = options.keys, options.destination
+        return queue.decide_keys(settings, spool, options.name, keys, to, **how)
     return queue.decide_matching(spool, options.name, filter_of(options, time.time()), **how)
+
+
+def _destination(options: argparse.Namespace) -> int:
+    from gateway.verbs import destination
+
+    return destination.run(*_opened(options), options)
 
 
 def _wrong_usage(code: str, detail: str = "") -> int:

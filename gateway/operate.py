@@ -10,35 +10,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway import __version__
+from gateway import __version__, certificates
 from gateway.config.model import Destination, Settings
+from gateway.confirm.known import Known, Way
 from gateway.decide import UnknownItem
-from gateway.dicom.request import AssociationFailed, Called, associate
+from gateway.destinations.archive import ArchiveAway, NotAnswered
+from gateway.destinations.kinds import archive_of
+from gateway.dicom.certificate import day_of
+from gateway.dicom.web_status import row_of_code
 from gateway.processes import STAGES
-from gateway.reasons import explain
-from spool.breakers import Breaker
+from gateway.reasons import explain, in_words
+from gateway.steer import UnknownDestination
 from spool.counting import Filter
+from spool.facts import Facts
 from spool.store import Spool
 
 RATE_S = 86400.0
-
-
-class UnknownDestination(Exception):
-    """The configuration has no destination `args[0]`."""
+NOTHING = {"queued": 0, "sent": 0, "confirmed": 0, "held": 0, "cancelled": 0}
 
 
 def status(settings: Settings, spool: Spool) -> dict[str, Any]:
     """Return counts by state, room, breakers, incidents and what runs: the design's contract."""
     instances, counted = spool.counting.instances(), spool.counting.deliveries()
-    breakers = spool.breakers.all()
-    names = [*(one.name for one in settings.destination), *counted]
-    nothing = {"queued": 0, "sent": 0, "confirmed": 0, "held": 0, "cancelled": 0}
+    names = dict.fromkeys([*(one.name for one in settings.destination), *counted])
     return {
         "name": settings.gateway.name,
         "version": __version__,
         "running": [name for name in STAGES if spool.is_running(name)],
         "instances": instances,
-        "deliveries": {name: nothing | counted.get(name, {}) for name in dict.fromkeys(names)},
+        "deliveries": {name: NOTHING | counted.get(name, {}) for name in names},
         "held": {
             "instances": instances["held"],
             "deliveries": sum(states["held"] for states in counted.values()),
@@ -46,11 +46,35 @@ def status(settings: Settings, spool: Spool) -> dict[str, Any]:
         "trash": {"instances": spool.counting.in_trash()},
         "incidents": incidents(spool),
         "disk": _disk(settings, spool),
-        "destinations": {
-            name: _destination(breakers.get(name, Breaker()), spool)
-            for name in dict.fromkeys(names)
-        },
+        "certificates": certificates_of(settings, spool.facts),
+        "destinations": {name: _destination(settings, spool, name) for name in names},
     }
+
+
+def destinations(settings: Settings, spool: Spool) -> list[dict[str, Any]]:
+    """Return every destination of the configuration, and those it had for which something waits."""
+    told = status(settings, spool)
+    known = {one.name: one for one in settings.destination}
+    return [
+        {"name": name, **_place(known.get(name)), **one, "deliveries": told["deliveries"][name]}
+        for name, one in told["destinations"].items()
+    ]
+
+
+def refusals(settings: Settings, spool: Spool, name: str) -> list[dict[str, Any]]:
+    """Return what a destination has refused, by code, the most frequent first.
+
+    Raises
+    ------
+    UnknownDestination
+    """
+    known = {one.name for one in settings.destination} | set(spool.counting.deliveries())
+    if name not in known:
+        raise UnknownDestination(name)
+    return [
+        error_of(code) | {"count": count, "last_at": _iso(last_at), "instance": instance_id}
+        for code, count, last_at, instance_id in spool.operating.refusals(name)
+    ]
 
 
 def find(spool: Spool, wanted: Filter) -> list[dict[str, Any]]:
@@ -75,10 +99,10 @@ def show(spool: Spool, key: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Echoed:
-    """What a C-ECHO found out."""
+    """What asking found out."""
 
     destination: str
-    code: str  #: "" when the archive answered success
+    code: str  #: "" when the archive can be reached
     detail: str
     milliseconds: float
 
@@ -93,10 +117,14 @@ def echo(settings: Settings, name: str) -> Echoed:
     destination = next((one for one in settings.destination if one.name == name), None)
     if destination is None:
         raise UnknownDestination(name)
-    if destination.kind != "dicom":
-        return Echoed(name, "destination-not-built", destination.kind, 0.0)
-    begin = time.monotonic()
-    code, detail = _ask(destination, settings.gateway.ae_title)
+    archive = archive_of(settings, destination, spool=None)
+    begin, code, detail = time.monotonic(), "", ""
+    try:
+        archive.probe()
+    except (ArchiveAway, NotAnswered) as fault:
+        code, detail = fault.code, fault.detail
+    finally:
+        archive.release()
     return Echoed(name, code, detail, round((time.monotonic() - begin) * 1000, 1))
 
 
@@ -107,34 +135,29 @@ def incidents(spool: Spool) -> list[dict[str, str]]:
     ]
 
 
+def certificates_of(settings: Settings, facts: Facts | None) -> list[dict[str, Any]]:
+    """Return every certificate that is known, when it ends, and what is wrong with it: a code."""
+    now = time.time()
+    found: list[dict[str, Any]] = [
+        {"place": place, "ends_at": "", "days_left": None, **error_of(code, f"{place}, {detail}")}
+        for code, place, detail in certificates.faults(settings)
+    ]
+    for one in certificates.endings(settings, facts):
+        error = error_of(one.code(now), f"{one.place}, {day_of(one.ends_at)}")
+        days_left = int((one.ends_at - now) // 86_400)
+        ends = {"place": one.place, "ends_at": _iso(one.ends_at), "days_left": days_left}
+        found.append({**ends, **error})
+    return found
+
+
 def error_of(code: str, detail: str = "") -> dict[str, str]:
     """Return a stable code with what it means, in the chosen language."""
     known, _, status_text = code.partition("status-")
     if status_text:
         return {"code": code, "text": explain("status", status=status_text, meaning=detail)}
+    if row := row_of_code(code):
+        return {"code": code, "text": in_words(row.meaning, row.next_step, detail=detail)}
     return {"code": code, "text": explain(known, detail=detail)}
-
-
-def _ask(destination: Destination, calling_ae: str) -> tuple[str, str]:
-    called = Called(
-        destination.host or "",
-        destination.port or 0,
-        destination.ae_title or "",
-        destination.calling_ae_title or calling_ae,
-        destination.connect_s,
-        destination.answer_s,
-    )
-    try:
-        archive = associate(called, ())
-    except AssociationFailed as fault:
-        return fault.code, fault.detail
-    try:
-        answer = archive.echo()
-    except AssociationFailed as fault:
-        return fault.code, fault.detail
-    finally:
-        archive.release()
-    return ("", "") if answer.status == 0 else (f"status-{answer.status:04X}", answer.comment)
 
 
 def _disk(settings: Settings, spool: Spool) -> dict[str, Any]:
@@ -149,13 +172,38 @@ def _disk(settings: Settings, spool: Spool) -> dict[str, Any]:
     }
 
 
-def _destination(breaker: Breaker, spool: Spool) -> dict[str, Any]:
+def _place(destination: Destination | None) -> dict[str, str]:
+    """Return what is spoken to it, and where it is."""
+    if destination is None:
+        return {"kind": "", "address": ""}
+    if destination.kind == "dicom":
+        place = f"{destination.ae_title}@{destination.host}:{destination.port}"
+    else:
+        place = str(destination.url or destination.path or "")
+    return {"kind": destination.kind, "address": place}
+
+
+def _destination(settings: Settings, spool: Spool, name: str) -> dict[str, Any]:
+    breaker = spool.breakers.get(name)
     return {
+        "configured": any(one.name == name for one in settings.destination),
+        "paused": spool.operating.is_paused(name),
+        "fallback": spool.operating.stands_in(name),
         "breaker": breaker.state,
         "failures": breaker.failures,
         "last_error": error_of(breaker.error_code, breaker.error_text),
         "next_try_s": round(max(0.0, breaker.next_try_at - spool.clock.utc()), 1),
+        "unconfirmed": _unconfirmed(settings, spool, name),
     }
+
+
+def _unconfirmed(settings: Settings, spool: Spool, name: str) -> dict[str, Any]:
+    """Return what was sent and is not confirmed, and what stands in the way of asking."""
+    known = Known(spool, name)
+    shut = [error_of(*known.told(way)) for way in Way if known.shut_s(way)]
+    count, oldest_at = spool.confirming.waiting(name)
+    oldest_s = round(max(0.0, spool.clock.utc() - oldest_at)) if count else None
+    return {"count": count, "oldest_s": oldest_s, "in_the_way": shut}
 
 
 def _item(one: dict[str, Any], spool: Spool) -> dict[str, Any]:

@@ -9,6 +9,10 @@ set that contradicts itself.
 """
 
 from gateway.language import N_, _
+from gateway.reasons_confirm import CONFIRM
+from gateway.reasons_medium import MEDIUM, ON_MEDIUM
+from gateway.reasons_tls import CALLER, TLS
+from gateway.reasons_web import LOGIN, WEB
 
 _NOTHING = N_("Nothing needs to be done.")
 _TRIES_AGAIN = N_("It is tried again by itself; nothing is lost.")
@@ -54,6 +58,14 @@ HELD = {
         N_("No route matches this image."),
         N_("Add a [[route]], or say default = true at a destination, then retry the image."),
     ),
+    "no-destination": (
+        N_("The configuration has no destination, so this image stays here."),
+        N_("Add a [[destination]], then retry the image."),
+    ),
+    "route-unclear": (
+        N_("A route asks for what cannot be read of this image."),
+        N_("Add a route by door or SOP class and retry it; released, such routes do not match."),
+    ),
     "damaged": (
         N_("The stored file no longer matches its checksum."),
         N_("Send the image again from the modality, and have the disk checked."),
@@ -74,6 +86,22 @@ HELD = {
         N_("A person has put this on hold."),
         N_("Release it with 'gateway queue release' when it may go on."),
     ),
+    "decision-unreadable": (
+        N_("What a person decided about this image cannot be read any more: its file is damaged."),
+        N_("See 'gateway queue show' and those who know: release it, cancel or withdraw it."),
+    ),
+    "moved": (
+        N_("A person has moved what waited for this destination to another one."),
+        N_("Nothing needs to be done."),
+    ),
+    "forgotten": (
+        N_("A person has cancelled what waited for this destination, which was removed."),
+        N_("Offer it to another one with 'gateway destination offer' if it is to be sent."),
+    ),
+    "stays-there": (
+        N_("While this destination was away, its fallback took the image."),
+        N_("Resend it to this destination if it is to have it as well."),
+    ),
     "refused-by-archive": (
         N_("The archive has refused this image several times."),
         N_("Look up its last answer with 'gateway queue show', settle it with the archive, retry."),
@@ -86,13 +114,25 @@ HELD = {
         N_("The archive could not be reached for as long as forward.give_up_days allows."),
         N_("Make the archive reachable, check it with 'gateway echo', then retry."),
     ),
+    "keeps-vanishing": (
+        N_("The archive took this image several times, and did not have it afterwards."),
+        N_("Have the archive's operator find out why; then retry it, or cancel it."),
+    ),
+    "altered-there": (
+        N_("What the archive gave back is not the image that was sent."),
+        N_("Compare both with the archive's operator; retry the image, or cancel it there."),
+    ),
+    "other-identity-there": (
+        N_("The archive keeps this image under another patient, study, series or UID."),
+        N_("Settle with the archive's operator whose image it is; then retry it, or cancel it."),
+    ),
+    "commitment-0119": (
+        N_("The archive has another kind of object under this SOP Instance UID."),
+        N_("Settle with the archive's operator which is right; then retry the image."),
+    ),
     "destination-removed": (
         N_("The configuration no longer has this destination."),
-        N_("Put the destination back under the same name, then retry."),
-    ),
-    "destination-not-built": (
-        N_("This version cannot send to destinations of this kind."),
-        N_("The image stays here until a version that can is installed."),
+        N_("Put it back under the same name, or say what becomes of it: 'gateway destination'."),
     ),
     "sent-again": (N_("The modality has sent the same image again; it is kept once."), _NOTHING),
 }
@@ -122,6 +162,10 @@ DELIVERY = {
     ),
     "rejected-transient": (
         N_("The archive is busy and has rejected the association for now."),
+        _TRIES_AGAIN,
+    ),
+    "busy": (
+        N_("The archive has no resources for this now."),
         _TRIES_AGAIN,
     ),
     "aborted": (
@@ -202,6 +246,10 @@ AS_RECEIVED = {
     "codec-error": N_("The encoder failed on this image."),
     "undecodable": N_("The stored pixels cannot be decoded."),
     "unencodable": N_("The encoder does not take an image of this shape."),
+    "lossy-before": N_("The image has lost content before, and never loses it twice."),
+    "not-for-lossy": N_("An image of this kind must not lose content."),
+    "too-lossy": N_("At this ratio the image would lose too much."),
+    "encoders-busy": N_("The image is urgent, and all encoders were busy."),
     "compression-off": N_("Compression is switched off in the configuration."),
 }
 
@@ -214,6 +262,10 @@ INCIDENT = {
     "database-emptied": (
         N_("The database was lost or damaged, and no daily copy was there: it is built anew."),
         N_("What lies here is sent again, which is harmless; have the disk checked."),
+    ),
+    "pauses-unreadable": (
+        N_("Which destinations are paused cannot be read any more: the file is damaged."),
+        N_("Pause again what is to stay paused, and have the disk checked."),
     ),
     "taken-in-again": (
         N_("Stored files that the database did not know were taken in again."),
@@ -336,7 +388,23 @@ VERB = {
     ),
     "unknown-destination": (
         N_("The configuration has no destination of this name."),
-        N_("List the destinations with 'gateway config show'."),
+        N_("List the destinations with 'gateway destination list'."),
+    ),
+    "still-configured": (
+        N_("The configuration still has this destination: new images would go there."),
+        N_("Take it out of the file, restart the gateway, then say what becomes of what waits."),
+    ),
+    "to-itself": (
+        N_("Both names mean the same destination."),
+        N_("Name another one to which the images are to go."),
+    ),
+    "bad-door": (
+        N_("This is not a door, or not an IP address."),
+        N_("Write ae:TITLE, folder:NAME, camera:NAME or import; an address as 192.168.1.20."),
+    ),
+    "htj2k-missing": (
+        N_("The codec for HTJ2K is not installed."),
+        N_("Install the extra htj2k; until then JPEG 2000 Lossless is sent instead."),
     ),
     "no-such-path": (N_("There is no such file or folder."), N_("Check the path.")),
     "port-in-use": (
@@ -376,6 +444,13 @@ VERB = {
 REASONS: dict[str, tuple[str, str]] = {
     **HELD,
     **DELIVERY,
+    **TLS,
+    **CALLER,
+    **WEB,
+    **LOGIN,
+    **MEDIUM,
+    **ON_MEDIUM,
+    **CONFIRM,
     **{code: (what, N_("It is forwarded as received.")) for code, what in AS_RECEIVED.items()},
     **INCIDENT,
     **FILE,
@@ -391,7 +466,12 @@ def explain(code: str, **values: str) -> str:
     """
     if not code:
         return ""
-    what, next_step = map(_, REASONS.get(code, (code, "")))
+    return in_words(*REASONS.get(code, (code, "")), **values)
+
+
+def in_words(what: str, next_step: str, **values: str) -> str:
+    """As `explain`, for the two sentences of a table that stands elsewhere."""
+    what, next_step = _(what), _(next_step)
     if shown := ", ".join(filter(None, values.values())):
         what = _("{what} ({values})").format(what=what, values=shown)
     return _("{what} {next_step}").format(what=what, next_step=next_step) if next_step else what

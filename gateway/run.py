@@ -19,6 +19,9 @@ from gateway.worker import Part
 from spool.blobs import Blobs
 from spool.store import Spool
 
+#: These share the codec's children.
+_WORKING = {"prepare", "forward", "confirm"}
+
 
 class UnknownStage(Exception):
     """No process and no stage has the name `args[0]`."""
@@ -68,7 +71,8 @@ def _parts(settings: Settings, spool: Spool, stages: list[str], closing: ExitSta
     """Build the parts. Each stage is imported only where it runs: intake needs no pixel library."""
     found: list[Part] = []
     if "receive" in stages:
-        from gateway.stages.receive import CannotListen, Receive
+        from gateway.doors import CannotListen
+        from gateway.stages.receive import Receive
 
         _sweep(spool.blobs)
         try:
@@ -79,7 +83,7 @@ def _parts(settings: Settings, spool: Spool, stages: list[str], closing: ExitSta
         from gateway.stages import watch
 
         found += watch.parts(settings, spool)
-    if "prepare" in stages or "forward" in stages:
+    if _WORKING & set(stages):
         found += _working_parts(settings, spool, stages, closing)
     return found + _keeping_parts(settings, spool, stages)
 
@@ -99,7 +103,7 @@ def _working_parts(
     settings: Settings, spool: Spool, stages: list[str], closing: ExitStack
 ) -> list[Part]:
     from gateway.codec.pool import Codec
-    from gateway.stages import forward, prepare
+    from gateway.stages import confirm, forward, prepare
 
     compress = settings.compress
     codec = Codec(
@@ -114,6 +118,8 @@ def _working_parts(
         found += prepare.parts(settings, spool, codec)
     if "forward" in stages:
         found += forward.parts(settings, spool, codec)
+    if "confirm" in stages:
+        found += confirm.parts(settings, spool, codec)
     return found
 
 

@@ -38,6 +38,33 @@ class Part(Protocol):
         """Break off what is being done and give it back."""
 
 
+class Bell(Protocol):
+    """What a loop waits on between its turns."""
+
+    def wait(self, limit_s: float) -> None:
+        """Return when rung, interrupted, or after `limit_s` seconds."""
+
+    def interrupt(self) -> None:
+        """Make this and every later `wait` return at once."""
+
+    def close(self) -> None:
+        """Be rung no more."""
+
+
+class SharedBell:
+    """One doorbell for several loops: a ring wakes all that wait. It closes with the last."""
+
+    def __init__(self, bell: Doorbell, loops: int) -> None:
+        self._bell, self._loops, self._lock = bell, loops, threading.Lock()
+        self.wait, self.interrupt = bell.wait, bell.interrupt
+
+    def close(self) -> None:
+        with self._lock:
+            self._loops -= 1
+            if self._loops == 0:
+                self._bell.close()
+
+
 class Loop:
     """A part that turns.
 
@@ -53,7 +80,7 @@ class Loop:
         self,
         name: str,
         turn: Callable[[], float],
-        bell: Doorbell,
+        bell: Bell,
         *,
         close: Callable[[], None] = lambda: None,
         break_off: Callable[[], None] = lambda: None,

@@ -3,11 +3,13 @@
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.fakes.known_secrets import GIVEN_AWAY, MARK
 
 # A machine that is shared stalls now and then; a test's own timeout ends what hangs. A change is
 # judged by the same examples each time; at a desk and at night new ones are looked for.
@@ -16,6 +18,20 @@ settings.register_profile("shared", deadline=None, derandomize=CI)
 settings.load_profile("shared")
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test in which anything printed one of the tests' secrets has failed."""
+    report = yield
+    printed = [*GIVEN_AWAY, *(text for _name, text in report.sections if MARK in text)]
+    GIVEN_AWAY.clear()
+    if printed and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"{item.name}: a secret was printed"
+    return report
 
 
 @pytest.fixture(scope="session")

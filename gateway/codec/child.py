@@ -15,12 +15,16 @@ import os
 import resource
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from gateway.codec import wire
 from gateway.codec.errors import CodecError, Undecodable
 from gateway.codec.frames import FrameAt, Geometry
+
+if TYPE_CHECKING:  # numpy comes up after the limits stand
+    from gateway.codec.cells import Cells
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 #: A frame's stored form may be larger than its pixels, but not without bound.
@@ -94,7 +98,23 @@ def work(job: wire.Job) -> bytes:
     stored = read(job.frame, job.geometry)
     decode = {"raw": cells.from_raw, "rle": rle.decode, "jpeg2000": jpeg2000.decode}
     pixels = decode[job.frame.coding](stored, job.geometry)
-    return jpeg2000.encode(pixels, job.geometry) if job.verb == "encode" else pixels.tobytes()
+    return encoded(pixels, job) if job.verb == "encode" else pixels.tobytes()
+
+
+def encoded(pixels: "Cells", job: wire.Job) -> bytes:
+    """Return the codestream that was asked for, its likeness before it where content is lost."""
+    from gateway.codec import jpeg2000
+
+    transform = job.target.colour_transform
+    geometry = replace(job.geometry, planar=False, swapped=False, colour_transform=transform)
+    if job.target.ratio:
+        codestream, likeness_db = jpeg2000.encode_lossy(pixels, geometry, job.target.ratio)
+        return wire.LIKENESS.pack(likeness_db) + codestream
+    if job.target.coding == "htj2k":
+        from gateway.codec import htj2k
+
+        return htj2k.encode(pixels, geometry)
+    return jpeg2000.encode(pixels, geometry)
 
 
 def read(frame: FrameAt, geometry: Geometry) -> bytes:

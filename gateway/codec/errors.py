@@ -49,6 +49,18 @@ class Unencodable(CodecError):
     code = "unencodable"
 
 
+class NoHtj2k(CodecError):
+    """The codec for High-Throughput JPEG 2000 is not installed: extra `htj2k`."""
+
+    code = "htj2k-missing"
+
+
+class TooLossy(CodecError):
+    """At this ratio the image would no longer be what it was."""
+
+    code = "too-lossy"
+
+
 class CodecClosed(Exception):
     """The codec was closed while this frame waited or was being worked on: try again later."""
 
@@ -56,5 +68,13 @@ class CodecClosed(Exception):
 #: The errors that a child reports by name; anything else ends the child.
 REPORTED: dict[str, type[CodecError]] = {
     kind.code: kind
-    for kind in (CodestreamMismatch, UnusedBits, OverBudget, Undecodable, Unencodable)
+    for kind in (
+        CodestreamMismatch,
+        UnusedBits,
+        OverBudget,
+        Undecodable,
+        Unencodable,
+        NoHtj2k,
+        TooLossy,
+    )
 }

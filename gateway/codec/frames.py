@@ -40,6 +40,19 @@ class Geometry:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """As what a frame is encoded."""
+
+    coding: Literal["jpeg2000", "htj2k"] = "jpeg2000"
+    ratio: float = 0.0  #: 0: lossless; else pixel bits to codestream bits, and content is lost
+    #: The stored frame, once decoded, is RGB: the encoder applies RCT, or ICT with loss
+    colour_transform: bool = False
+
+
+LOSSLESS = Target()  #: JPEG 2000 without a colour transform
+
+
+@dataclass(frozen=True, slots=True)
 class FrameAt:
     """Where one frame's bytes lie.
 

@@ -19,8 +19,8 @@ from typing import Literal
 
 from gateway.codec.children import Child
 from gateway.codec.errors import CodecClosed, CodecDied, OverBudget
-from gateway.codec.frames import FrameAt, Geometry
-from gateway.codec.wire import Job
+from gateway.codec.frames import LOSSLESS, FrameAt, Geometry, Target
+from gateway.codec.wire import LIKENESS, Job
 
 #: A child without work for this long gives its memory back.
 IDLE_S = 30.0
@@ -53,6 +53,7 @@ class Codec:
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
+        self._under_way = 0
         self._children: dict[int, Child] = {}
         self._threads = [
             threading.Thread(target=self._serve, args=(slot,), name=f"codec-{slot}", daemon=True)
@@ -61,17 +62,24 @@ class Codec:
         for thread in self._threads:
             thread.start()
 
-    def encode(self, frames: Iterable[FrameAt], geometry: Geometry) -> Iterator[bytes]:
-        """Return an iterator over one JPEG 2000 Lossless codestream a frame, in order.
+    def encode(
+        self, frames: Iterable[FrameAt], geometry: Geometry, target: Target | None = None
+    ) -> Iterator[bytes]:
+        """Return an iterator over one lossless codestream a frame, in order.
 
         Each was decoded in its child and compared with the stored pixels, cell by cell. At most
         `workers` + 1 frames are on their way at a time; `frames` is read no further ahead.
+
+        Parameters
+        ----------
+        target
+            Lossless; None: JPEG 2000, with the colour transform of `geometry`.
 
         Raises
         ------
         OverBudget
             At once: a frame of this geometry is larger than `frame_bytes_most`.
-        CodestreamMismatch, UnusedBits, Undecodable, Unencodable, CodecDied
+        CodestreamMismatch, UnusedBits, Undecodable, Unencodable, NoHtj2k, CodecDied
             From the iterator, at the frame that failed.
         OSError
             The file cannot be read.
@@ -80,16 +88,37 @@ class Codec:
 
         References
         ----------
-        PS3.5 A.4.4, 8.2.4; ISO/IEC 15444-1.
+        PS3.5 A.4.4, 8.2.4; ISO/IEC 15444-1, 15444-15.
         """
-        return self._run("encode", frames, self._within_budget(geometry))
+        target = target or Target(colour_transform=bool(geometry.colour_transform))
+        return self._run("encode", frames, self._within_budget(geometry), target)
+
+    def encode_lossy(
+        self, frames: Iterable[FrameAt], geometry: Geometry, target: Target
+    ) -> Iterator[tuple[bytes, float]]:
+        """Return an iterator over codestreams that lose content, each with its likeness in dB.
+
+        Likeness is the peak signal-to-noise ratio of the decoded frame to the stored one. Raises
+        as `encode` does, and TooLossy.
+        """
+        if not target.ratio:
+            raise ValueError("a ratio is needed")
+        for answer in self._run("encode", frames, self._within_budget(geometry), target):
+            (likeness_db,) = LIKENESS.unpack_from(answer)
+            yield answer[LIKENESS.size :], likeness_db
 
     def decode(self, frames: Iterable[FrameAt], geometry: Geometry) -> Iterator[bytes]:
         """Return an iterator over the raw frames: little endian, colour-by-pixel, in order.
 
         Raises as `encode` does; Undecodable also where codestream and `geometry` disagree.
         """
-        return self._run("decode", frames, self._within_budget(geometry))
+        return self._run("decode", frames, self._within_budget(geometry), LOSSLESS)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a frame asked for now would wait for one asked for before."""
+        with self._lock:
+            return self._under_way >= self.workers
 
     def close(self) -> None:
         """End all children; every frame not yet answered raises CodecClosed. May be repeated."""
@@ -116,12 +145,16 @@ class Codec:
         return geometry
 
     def _run(
-        self, verb: Literal["encode", "decode"], frames: Iterable[FrameAt], geometry: Geometry
+        self,
+        verb: Literal["encode", "decode"],
+        frames: Iterable[FrameAt],
+        geometry: Geometry,
+        target: Target,
     ) -> Iterator[bytes]:
         waiting: deque[Future[bytes]] = deque()
         try:
             for frame in frames:
-                waiting.append(self._ask(Job(verb, frame, geometry)))
+                waiting.append(self._ask(Job(verb, frame, geometry, target)))
                 if len(waiting) > self.workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -135,8 +168,14 @@ class Codec:
         with self._lock:
             if self._closed:
                 raise CodecClosed
+            self._under_way += 1
             self._asked.put((job, future))
+        future.add_done_callback(self._ended)
         return future
+
+    def _ended(self, _future: Future[bytes]) -> None:
+        with self._lock:
+            self._under_way -= 1
 
     def _give_back(self) -> None:
         """Fail what waits in the queue; nothing is added once `_closed` is set."""

@@ -10,20 +10,25 @@ import json
 import struct
 from typing import BinaryIO, Literal
 
-from gateway.codec.frames import FrameAt, Geometry
+from gateway.codec.frames import LOSSLESS, FrameAt, Geometry, Target
 
 DONE, FAILED, UNREADABLE = 0, 1, 2
 JOB_HEAD = struct.Struct(">QI")
 ANSWER_HEAD = struct.Struct(">QBQ")
+LIKENESS = struct.Struct(">d")  #: peak signal-to-noise ratio, dB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """One frame to encode or to decode. Answered with a codestream, or with the raw frame."""
+    """One frame to encode or to decode. Answered with a codestream, or with the raw frame.
+
+    Where content is lost, the codestream's likeness to the frame stands before it (`LIKENESS`).
+    """
 
     verb: Literal["encode", "decode"]
     frame: FrameAt
     geometry: Geometry
+    target: Target = LOSSLESS
 
 
 def send_job(pipe: BinaryIO, number: int, job: Job) -> None:
@@ -41,7 +46,8 @@ def receive_job(pipe: BinaryIO) -> tuple[int, Job] | None:
     number, count = JOB_HEAD.unpack(head)
     fields = json.loads(pipe.read(count))
     frame = fields["frame"] | {"parts": tuple(map(tuple, fields["frame"]["parts"]))}
-    return number, Job(fields["verb"], FrameAt(**frame), Geometry(**fields["geometry"]))
+    geometry, target = Geometry(**fields["geometry"]), Target(**fields["target"])
+    return number, Job(fields["verb"], FrameAt(**frame), geometry, target)
 
 
 def send_answer(pipe: BinaryIO, number: int, status: int, payload: bytes | memoryview) -> None:

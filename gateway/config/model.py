@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from gateway.config import rules
+from gateway.config.conditions import When
 from gateway.config.rules import Between
 
 Name = Annotated[str, rules.name]
@@ -124,28 +125,70 @@ class Destination:
     calling_ae_title: AeTitle | None = None  #: dicom: our title there; none: the gateway's
     url: Annotated[str, rules.url] | None = None  #: dicomweb: its base address
     path: Path | None = None  #: folder: where files are put
+    volume: Annotated[str, rules.volume] | None = None
+    #: folder: the label of the stick that belongs at `path`; another one is left alone
+    user: Annotated[str, rules.user] | None = None  #: dicomweb: who we are there (HTTP Basic)
     password_file: Path | None = None  #: dicomweb: a file whose first line is the password
     token_file: Path | None = None  #: dicomweb: a file whose first line is the bearer token
+    token_url: Annotated[str, rules.url] | None = None  #: dicomweb: who gives out access tokens
+    token_ca: Path | None = None  #: dicomweb: who signs token_url's; none: whom the machine trusts
+    client_id: Annotated[str, rules.not_empty] | None = None  #: dicomweb: who we are at token_url
+    client_secret_file: Path | None = None  #: dicomweb: a file whose first line is its secret
+    scope: str | None = None  #: dicomweb: what the token must allow
+    google_key_file: Path | None = None  #: dicomweb: the key of a Google service account, JSON
+    aws_region: Annotated[str, rules.not_empty] | None = None  #: dicomweb: signs for this region
+    aws_service: Annotated[str, rules.not_empty] = "medical-imaging"  #: and for this service
+    aws_credentials_file: Path | None = None  #: dicomweb: a credentials file, profile [default]
+    proxy: Annotated[str, rules.proxy] | None = None  #: dicomweb: http://HOST:PORT on the way
+    tls: bool = False  #: dicom: encrypted, or not at all; the archive must prove its name
+    tls_ca: Path | None = None
+    #: who signs the archive's certificate, PEM; nobody else is trusted. None: whom this box trusts
+    tls_certificate: Path | None = None  #: ours, PEM, where the archive wants to see one
+    tls_key: Path | None = None  #: the file with its private key, PEM, without a password
+    tls_server_name: Annotated[str, rules.host] | None = None
+    #: the name in the archive's certificate, where it is not the one called
     confirm: Literal["query", "commitment", "readback", "none"] = "query"
     #: what must be seen before an image may be forgotten here; "none": sent is enough
+    confirm_after_s: Annotated[float, Between(0, 86_400)] = 5.0  #: asked so long after it was sent
+    confirm_within_s: Annotated[float, Between(1, 604_800)] = 21_600.0
+    #: commitment: a report not here by then is asked for once more, then the archive is queried
+    retrieve: Literal["auto", "get", "move"] = "auto"
+    #: dicom: how images are read back; "move": only by C-MOVE, to our own port
+    ask_host: Annotated[str, rules.host] | None = None  #: dicom: who answers for it; none: host
+    ask_port: PeerPort | None = None  #: dicom: its port for questions; none: port
+    ask_ae_title: AeTitle | None = None
+    #: dicom: who is queried, gives back and commits; none: ae_title
     default: bool = False  #: takes what no [[route]] matches
+    transfer_syntax: Compression | None = None  #: instead of [compress]
+    ratio: Ratio | None = None  #: with "jpeg2000"
     connect_s: Seconds = 10.0  #: a connection not open by then counts as unreachable
     answer_s: Seconds = 60.0  #: an archive silent for so long is hung up on, and tried again
     retry_first_s: Seconds = 15.0  #: the first wait after a failure; doubled, with full jitter
     retry_most_s: Seconds = 900.0  #: the longest wait
     probe_most_s: Seconds = 60.0  #: an archive that is away is asked at least so often
     association_idle_s: Annotated[float, Between(0, 3_600)] = 5.0  #: kept open for the next image
+    associations: Annotated[int, Between(1, 32)] = 1  #: so many connections send at once
+    max_pdu_bytes: Annotated[int, Between(4_096, 1_048_576)] = 131_072
+    #: dicom: the largest PDU sent, if the archive takes one as large
+    batch_count: Annotated[int, Between(1, 1_000)] = 10  #: dicomweb: most images in one request
+    batch_bytes: Annotated[int, Between(1, 2**62)] = 10_000_000
+    #: dicomweb: most bytes in one request; a larger image goes alone
+    fallback: Name | None = None  #: the destination that gets what waits while this one is away
+    fallback_after_s: Annotated[float, Between(1, 604_800)] = 600.0  #: away for so long
+    fallback_back: Literal["send-too", "keep-there"] = "send-too"
+    #: when it is back: it gets all of that too, or only what the fallback does not have by then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """``[[route]]``: what came in by one of these doors goes to these destinations."""
+    """``[[route]]``: what came in by one of these doors, and is such, goes there."""
 
     from_: tuple[Annotated[str, rules.door], ...] = field(default=(), metadata={"key": "from"})
-    #: ``ae:TITLE``, ``folder:NAME``, ``camera:NAME``; none: every door
+    #: ``ae:TITLE``, ``folder:NAME``, ``camera:NAME``, "import", or a kind alone; none: every door
+    when: When | None = None  #: what must hold of the image; none: every image
     to: tuple[Name, ...]  #: names of [[destination]]
     stop: bool = False  #: what matched here is not looked up in the routes below
-    transfer_syntax: Compression | None = None  #: instead of [compress]
+    transfer_syntax: Compression | None = None  #: instead of the destination's and [compress]
     ratio: Ratio | None = None  #: with "jpeg2000"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gateway.config import rules
+from gateway.config.conditions import When, read_when
 from gateway.config.model import Settings
 from gateway.config.problems import Fault, Problem
 from gateway.language import _
@@ -103,6 +104,8 @@ class Reader:
             return self._judged(raw, rules.choice(raw, args), place)
         if origin is tuple:
             return self._list(args[0], raw, place)
+        if hint is When:
+            return self._when(raw, place)
         if dataclasses.is_dataclass(hint):
             return self._table(hint, raw, place)
         return self._plain(hint, raw, place)
@@ -132,6 +135,15 @@ class Reader:
         if isinstance(raw, dict):
             return self._section(hint, raw, place)
         return self._judged(_REFUSED, _not_a_table(place), place)
+
+    def _when(self, raw: Any, place: str) -> Any:
+        if not isinstance(raw, dict):
+            text = _("This is a table: {example}.").format(example='{ modality = "US" }')
+            return self._judged(_REFUSED, Fault("wrong-type", text), place)
+        when, faults = read_when(raw, place)
+        for where, fault in faults:
+            self.refuse(where, fault)
+        return _REFUSED if faults else when
 
     def _plain(self, kind: Any, raw: Any, place: str) -> Any:
         fault = _type_fault(kind, raw)

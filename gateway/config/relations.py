@@ -6,13 +6,14 @@ Holds      nothing
 """
 
 import os.path
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import combinations, product
 from pathlib import Path
 
-from gateway.config import rules
-from gateway.config.model import Compress, Destination, Listen, Route, Settings, Source, Watch
+from gateway.config import encryption, rules
+from gateway.config.model import Destination, Listen, Settings, Source, Watch
 from gateway.config.problems import Fault
+from gateway.config.routing import broken_routes
 from gateway.language import _
 
 Found = Iterator[tuple[str, Fault]]
@@ -24,6 +25,14 @@ _NEEDED_BY_KIND = {
     "folder": ("path",),
     "dicom-tls": ("certificate", "key"),
 }
+#: Ways to log in at a dicomweb destination: each needs all of its keys, and stands alone.
+_AUTHENTICATIONS = (
+    ("user", "password_file"),
+    ("token_file",),
+    ("token_url", "client_id", "client_secret_file"),
+    ("google_key_file",),
+    ("aws_region", "aws_credentials_file"),
+)
 _OUR_FOLDERS = ("taken", "refused")  # made by watch inside each watched folder
 
 
@@ -37,8 +46,10 @@ def broken(settings: Settings, refused: Set[str]) -> Found:
     yield from _listens(settings.listen, refused)
     yield from _sources(settings.source, refused)
     yield from _destinations(settings.destination, refused)
-    yield from _routes(settings)
-    yield from _ratios(settings)
+    yield from _confirmations(settings.destination, refused)
+    yield from _fallbacks(settings.destination)
+    yield from encryption.broken(settings, refused)
+    yield from broken_routes(settings, refused)
     yield from _folders(settings)
     yield from _room(settings)
 
@@ -81,39 +92,58 @@ def _destinations(destinations: Sequence[Destination], refused: Set[str]) -> Fou
     for nth, one in enumerate(destinations, 1):
         place = f"destination[{nth}]"
         yield from _missing(place, one, refused)
+        yield from _authentication(place, one, refused)
         if one.retry_first_s > one.retry_most_s and f"{place}.retry_most_s" not in refused:
             text = _("The first wait must not be longer than retry_most_s.")
             yield f"{place}.retry_first_s", Fault("out-of-range", text)
 
 
-def _routes(settings: Settings) -> Found:
-    destinations = [one.name for one in settings.destination]
-    doors = [f"folder:{one.name}" for one in settings.watch]
-    doors += [f"camera:{one.name}" for one in settings.camera]
-    for nth, route in enumerate(settings.route, 1):
-        local = [door if not door.startswith("ae:") else "" for door in route.from_]
-        yield from _unresolved(f"route[{nth}].from", local, doors)
-        yield from _unresolved(f"route[{nth}].to", route.to, destinations)
-        if not route.to:
-            text = _("A route needs at least one destination.")
-            yield f"route[{nth}].to", Fault("missing", text)
+def _confirmations(destinations: Sequence[Destination], refused: Set[str]) -> Found:
+    for nth, one in enumerate(destinations, 1):
+        place = f"destination[{nth}]"
+        known = refused.isdisjoint({f"{place}.kind", f"{place}.confirm"})
+        if known and one.confirm == "commitment" and one.kind != "dicom":
+            text = _('Only kind = "dicom" knows storage commitment; take "query" or "readback".')
+            yield f"{place}.confirm", Fault("bad-choice", text)
 
 
-def _unresolved(place: str, wanted: Sequence[str], known: Sequence[str]) -> Found:
-    for nth, name in enumerate(wanted, 1):
-        if name and name not in known:
+def _fallbacks(destinations: Sequence[Destination]) -> Found:
+    """Who stands in must be there, and the chain must end: else images would go round."""
+    known = {one.name: one.fallback for one in destinations}
+    for nth, one in enumerate(destinations, 1):
+        place = f"destination[{nth}]"
+        if one.fallback and one.fallback not in known:
             text = _("Nothing in this file has this name.")
-            fault = Fault("unknown-reference", text, rules.nearest(name, known))
-            yield f"{place}[{nth}]", fault
+            near = rules.nearest(one.fallback, known)
+            yield f"{place}.fallback", Fault("unknown-reference", text, near)
+        if one.fallback and _leads_back(one.name, known):
+            text = _("The fallbacks lead back to this destination: nobody would stand in.")
+            yield f"{place}.fallback", Fault("circular", text)
+        if one.kind == "folder" and one.associations > 1:
+            text = _("A folder has one index: it is written over one connection.")
+            yield f"{place}.associations", Fault("out-of-range", text)
 
 
-def _ratios(settings: Settings) -> Found:
-    places: dict[str, Compress | Route] = {"compress": settings.compress}
-    places |= {f"route[{nth}]": one for nth, one in enumerate(settings.route, 1)}
-    for place, one in places.items():
-        if one.transfer_syntax == "jpeg2000" and one.ratio is None:
-            text = _('"jpeg2000" loses image content: say by ratio how much.')
-            yield f"{place}.ratio", Fault("missing", text)
+def _leads_back(name: str, fallbacks: Mapping[str, str | None]) -> bool:
+    found = fallbacks.get(name)
+    for _step in fallbacks:
+        if found is None or found == name:
+            break
+        found = fallbacks.get(found)
+    return found == name
+
+
+def _authentication(place: str, one: Destination, refused: Set[str]) -> Found:
+    used = [way for way in _AUTHENTICATIONS if any(getattr(one, key) for key in way)]
+    for key in (key for way in used for key in way if getattr(one, key) is None):
+        if f"{place}.{key}" not in refused:
+            text = _("With {others} this key is needed.")
+            others = ", ".join(key for way in used for key in way if getattr(one, key))
+            yield f"{place}.{key}", Fault("missing", text.format(others=others))
+    if len(used) > 1:
+        text = _("A destination has one way to log in; {first} is another one.")
+        place = f"{place}.{used[1][0]}"
+        yield place, Fault("two-authentications", text.format(first=used[0][0]))
 
 
 def _folders(settings: Settings) -> Found:

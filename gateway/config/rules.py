@@ -97,7 +97,32 @@ def url(value: object) -> Fault | None:
     if "@" in parts.netloc:
         text = _("No user or password may stand in an address: use password_file or token_file.")
         return Fault("secret-in-file", text)
+    if parts.query or parts.fragment:
+        return Fault("bad-url", _("An address must not hold a question mark or a #."))
     return None
+
+
+def proxy(value: object) -> Fault | None:
+    """Check the address of an HTTP proxy: scheme, host and port alone."""
+    parts = _web_address(str(value))
+    bare = parts and parts.path in ("", "/") and not any((parts.query, parts.fragment))
+    if parts and bare and parts.scheme == "http" and parts.port and "@" not in parts.netloc:
+        return None
+    return Fault("bad-proxy", _("A proxy is written http://HOST:PORT, without user and password."))
+
+
+def user(value: object) -> Fault | None:
+    """Check a user's name for HTTP Basic (RFC 7617 2): it must not hold a colon."""
+    if value and ":" not in str(value):
+        return None
+    return Fault("bad-user", _("A user's name must not be empty, and must not hold a colon."))
+
+
+def volume(value: object) -> Fault | None:
+    """Check the label of a stick: FAT has room for 11 characters."""
+    if 0 < len(str(value)) <= 32 and str(value) == str(value).strip():
+        return None
+    return Fault("bad-volume", _("A label has 1 to 32 characters, without spaces at its ends."))
 
 
 def _web_address(text: str) -> SplitResult | None:
@@ -118,7 +143,9 @@ def uid(value: object) -> Fault | None:
 
 
 def door(value: object) -> Fault | None:
-    """Check where an image came in: ``ae:TITLE``, ``folder:NAME`` or ``camera:NAME``."""
+    """Check where an image came in: ``ae:TITLE``, ``folder:NAME``, ``camera:NAME``, or a kind."""
+    if value in ("ae", "folder", "camera", "import"):
+        return None
     shaped = _DOOR.fullmatch(str(value))
     if not shaped:
         return Fault("bad-door", _("A door is written ae:TITLE, folder:NAME or camera:NAME."))

@@ -7,13 +7,16 @@ Holds      nothing
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gateway.config.conditions import When
 from gateway.config.model import Settings
 from gateway.config.reader import fields_of
 
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")  # TOML 1.0, "Keys"
 _WIDTH = 56  # the column in which "default" starts, where the value leaves room
 
 
@@ -32,10 +35,19 @@ def as_toml(value: object) -> str:
     """Return one value as TOML writes it; texts are printable here, so JSON's escapes suffice."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(as_toml, value))}]"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{_key(key)} = {as_toml(one)}" for key, one in value.items())
+        return f"{{ {inner} }}"
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
 
 
+def _key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, When):
+        return value.table
     if dataclasses.is_dataclass(value):
         return {key: _plain(getattr(value, one.name)) for key, one in fields_of(value).items()}
     if isinstance(value, tuple):

@@ -16,16 +16,13 @@ def not_built_yet(settings: Settings) -> list[Notice]:
     """Return what is configured but not built, each with what happens instead."""
     return [
         *_doors(settings),
-        *_destinations(settings),
-        *_routes(settings),
-        *_compression(settings),
         *_console(settings),
     ]
 
 
 def _doors(settings: Settings) -> Iterator[Notice]:
     for nth, one in enumerate(settings.listen, 1):
-        if one.kind != "dicom":
+        if one.kind == "hl7":
             text = _('kind = "{kind}" is not built yet: this door stays closed.')
             yield Notice("listen-not-built", f"listen[{nth}].kind", text.format(kind=one.kind))
     for nth, _camera in enumerate(settings.camera, 1):
@@ -34,32 +31,6 @@ def _doors(settings: Settings) -> Iterator[Notice]:
     for nth, _trigger in enumerate(settings.trigger, 1):
         text = _("Triggers are not built yet: a press does nothing.")
         yield Notice("trigger-not-built", f"trigger[{nth}]", text)
-
-
-def _destinations(settings: Settings) -> Iterator[Notice]:
-    for nth, one in enumerate(settings.destination, 1):
-        place = f"destination[{nth}]"
-        if one.kind != "dicom":
-            text = _('kind = "{kind}" is not built yet: images for it wait here.')
-            yield Notice("destination-not-built", f"{place}.kind", text.format(kind=one.kind))
-        if one.confirm != "none":
-            text = _("Confirmation is not built yet: a delivery ends as sent, not as confirmed.")
-            yield Notice("confirm-not-built", f"{place}.confirm", text)
-        if one.default:
-            text = _("Routes are not built yet: every image goes to every destination.")
-            yield Notice("route-not-built", f"{place}.default", text)
-
-
-def _routes(settings: Settings) -> Iterator[Notice]:
-    for nth, _route in enumerate(settings.route, 1):
-        text = _("Routes are not built yet: every image goes to every destination.")
-        yield Notice("route-not-built", f"route[{nth}]", text)
-
-
-def _compression(settings: Settings) -> Iterator[Notice]:
-    if settings.compress.transfer_syntax not in ("jpeg2000-lossless", "none"):
-        text = _("This compression is not built yet: images are forwarded as received.")
-        yield Notice("compress-not-built", "compress.transfer_syntax", text)
 
 
 def _console(settings: Settings) -> Iterator[Notice]:

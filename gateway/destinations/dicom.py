@@ -1,129 +1,114 @@
-"""dicom: one archive behind a C-STORE SCP.
+"""dicom: one archive behind a C-STORE SCP, and behind whatever of C-FIND, C-GET, C-MOVE it has.
 
-Takes      a rendition, as it lies on the disk
-Gives      the archive's status; the association is kept open for the next
-Defers     AssociationFailed: the archive is away, or was lost
-Holds      NotAccepted names what the archive would take instead
+Takes      renditions, as they lie on the disk; UIDs to be asked about
+Gives      the archive's status as a verdict; what it has, gives back, and commits to keep
+Defers     ArchiveAway: nobody is there, or the association was lost before an answer
+Holds      nothing
 Repeats    the same bytes at every try
 
 One presentation context per SOP Class and transfer syntax, so that what was accepted is known. The
 contexts of what waits are asked for ahead, so that one association serves many objects.
 
-References: PS3.8 9.3.2.2 (contexts), PS3.4 B.3 (association negotiation for storage).
+References: PS3.8 9.3.2.2 (contexts), PS3.4 B.3 (association negotiation for storage), B.2.3.
 """
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from gateway import logs
 from gateway.config.model import Destination
-from gateway.dicom.request import Called, Outcome, Pair, Requestor, associate
+from gateway.destinations.archive import Ahead, Answer, Batch, ReadBack, Sought
+from gateway.destinations.association import Kept, away, store_called
+from gateway.destinations.dicom_questions import Questions
+from gateway.dicom.request import PAIRS_MOST, associate
+from gateway.dicom.requestor import Outcome, Pair
+from gateway.dicom.status import Verdict, row_of
 from gateway.dicom.syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from spool.model import Rendition
+from spool.store import Spool
 
 #: What we can make of our own, asked for beside what waits.
 LADDER = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
-#: 128 contexts fit, one is Verification's (PS3.8 9.3.2.2).
-PAIRS_MOST = 127
-
-#: Tells the (SOP class, transfer syntax) pairs of what is next.
-Ahead = Callable[[], Iterable[Pair]]
-
-
-class NotAccepted(Exception):
-    """The archive does not take this rendition; `accepted` are the syntaxes it takes instead."""
-
-    def __init__(self, accepted: set[str]) -> None:
-        super().__init__("not accepted")
-        self.accepted = accepted
-
 
 class DicomArchive:
-    """Sends to one destination; used by one thread, except for `interrupt`."""
+    """An `Archive` that `Commits`; used by one thread, except for `interrupt`.
 
-    def __init__(self, destination: Destination, calling_ae: str) -> None:
-        self._idle_s = destination.association_idle_s
-        self._called = Called(
-            destination.host or "",
-            destination.port or 0,
-            destination.ae_title or "",
-            destination.calling_ae_title or calling_ae,
-            destination.connect_s,
-            destination.answer_s,
+    Parameters
+    ----------
+    spool
+        None: it is only asked whether it is there.
+    """
+
+    def __init__(self, destination: Destination, calling_ae: str, spool: Spool | None) -> None:
+        self._called = store_called(destination, calling_ae, spool)
+        self._stores = Kept(
+            self._called,
+            destination.association_idle_s,
+            pdu_bytes_most=destination.max_pdu_bytes,
         )
-        self._open: Requestor | None = None
-        self._used_at = 0.0
+        self._questions = Questions(destination, calling_ae, spool)
 
-    def send(self, rendition: Rendition, ahead: Ahead) -> Outcome:
-        """Return the archive's answer; `ahead` is asked only where an association begins.
+    def batch(self) -> Batch:
+        """Return one: each C-STORE has its own answer (PS3.7 9.1.1)."""
+        return Batch()
 
-        Raises
-        ------
-        NotAccepted
-            It refuses this SOP Class in this transfer syntax.
-        AssociationFailed
-            There is no association, or it was lost before an answer came.
-        UnreadableFile
-            The rendition's file is gone, or the disk fails.
-        """
-        pair = (rendition.sop_class_uid, rendition.transfer_syntax_uid)
-        archive = self._associated(pair, ahead)
-        if pair not in archive.contexts:
-            raise NotAccepted(archive.accepts(rendition.sop_class_uid))
-        try:
-            blob = rendition.blob
-            answer = archive.store(pair, rendition.sop_instance_uid, blob.path, blob.dataset_offset)
-        except BaseException:
-            self._break_off()
-            raise
-        self._used_at = time.monotonic()
-        return answer
+    def send(self, renditions: Sequence[Rendition], ahead: Ahead) -> Sequence[Answer]:
+        return [self._send(one, ahead) for one in renditions]
+
+    def find(self, sought: Sequence[Sought]) -> frozenset[str]:
+        return self._questions.find(sought)
+
+    def read_back(self, sought: Sought, folder: Path) -> ReadBack | None:
+        return self._questions.read_back(sought, folder)
+
+    def commit(self, transaction_uid: str, sought: Sequence[Sought]) -> None:
+        self._questions.commit(transaction_uid, sought)
 
     def probe(self) -> None:
-        """Return when the archive accepts an association, and answers C-ECHO if it knows that.
-
-        Raises
-        ------
-        AssociationFailed
-            It does not.
-        """
+        """Return when the archive accepts an association, and answers C-ECHO if it knows that."""
         self.release()
-        archive = associate(self._called, ())
-        try:
-            if archive.contexts:
-                archive.echo()
-        finally:
-            archive.release()
+        with away():
+            archive = associate(self._called, ())
+            try:
+                if archive.contexts:
+                    archive.echo()
+            finally:
+                archive.release()
 
     def idle_left_s(self) -> float | None:
-        """Return for how long the open association may stay idle, None where there is none."""
-        if not self._open:
-            return None
-        return max(0.0, self._used_at + self._idle_s - time.monotonic())
+        """As `Archive`; what the archive reported meanwhile on its own is heard by the way."""
+        self._questions.hear()
+        left = [self._stores.idle_left_s(), self._questions.idle_left_s()]
+        return max((one for one in left if one is not None), default=None)
 
     def release(self) -> None:
-        """End the association politely."""
-        if self._open:
-            archive, self._open = self._open, None
-            archive.release()
+        self._stores.release()
+        self._questions.release()
 
     def interrupt(self) -> None:
-        """End a transfer that hangs, from another thread: `send` raises AssociationFailed."""
-        if archive := self._open:
-            archive.wire.interrupt()
+        self._stores.interrupt()
+        self._questions.interrupt()
 
-    def _break_off(self) -> None:
-        if self._open:
-            archive, self._open = self._open, None
-            archive.abort()
+    def _send(self, rendition: Rendition, ahead: Ahead) -> Answer:
+        pair = (rendition.sop_class_uid, rendition.transfer_syntax_uid)
+        with self._stores.use(pair, lambda: _wanted(pair, ahead())) as archive:
+            if pair not in archive.contexts:
+                accepted = frozenset(archive.accepts(rendition.sop_class_uid))
+                return Answer(Verdict.OTHER_SYNTAX, accepted=accepted)
+            blob = rendition.blob
+            return answer_of(
+                archive.store(pair, rendition.sop_instance_uid, blob.path, blob.dataset_offset)
+            )
 
-    def _associated(self, pair: Pair, ahead: Ahead) -> Requestor:
-        if self._open and not (pair in self._open.proposed and self._open.is_alive()):
-            self.release()
-        if not self._open:
-            self._open = associate(self._called, _wanted(pair, ahead()))
-            self._used_at = time.monotonic()
-        return self._open
+
+def answer_of(outcome: Outcome) -> Answer:
+    """Return what the status of a C-STORE means."""
+    row = row_of(outcome.status)
+    if outcome.status == 0:
+        return Answer(row.verdict)
+    comment = f": {logs.escape(outcome.comment)}" if outcome.comment else ""
+    return Answer(row.verdict, f"status-{outcome.status:04X}", row.meaning + comment)
 
 
 def _wanted(pair: Pair, ahead: Iterable[Pair]) -> list[Pair]:

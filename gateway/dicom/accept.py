@@ -15,28 +15,24 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gateway.dicom import command, pdu
 from gateway.dicom.pdu import Broken
-from gateway.dicom.service import NOBODY, Ended, Message, Peer, Reply, Service, Sink, Terms
-from gateway.dicom.status import SOP_CLASS_NOT_SUPPORTED, UNRECOGNIZED_OPERATION
+from gateway.dicom.service import (
+    NOBODY,
+    Ended,
+    Message,
+    Peer,
+    Service,
+    Sink,
+    Terms,
+    open_sink,
+    response,
+)
+from gateway.dicom.tls import TlsFault
 from gateway.dicom.wire import Wire
-
-
-class _Refused:
-    """A sink that reads a refused data set to its end, so that the answer can be heard."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-
-    def write(self, piece: memoryview) -> None: ...
-
-    def finish(self) -> Reply:
-        return self._reply
-
-    def drop(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -97,6 +93,8 @@ class Association:
                 self.wire.socket.shutdown(socket.SHUT_RD)
 
     def _lost(self, fault: OSError) -> tuple[str, str]:
+        if isinstance(fault, TlsFault) and not self._stopping:
+            return fault.code, fault.detail
         if not self._stopping:
             return "closed", str(fault)
         self._abort(pdu.NO_REASON)
@@ -124,6 +122,7 @@ class Association:
     def _accept(self) -> pdu.Rejection | None:
         self.wire.patience(self.terms.request_s)
         self.wire.deadline = time.monotonic() + self.terms.request_s
+        self.wire.open()
         body = self._request_body()
         request = pdu.decode_request(body)
         self._peer = Peer(
@@ -138,7 +137,8 @@ class Association:
         self.wire.deadline = 0.0
         self.wire.patience(self.terms.idle_s)
         answers = tuple(self._answer(one) for one in request.proposals)
-        acceptance = pdu.Acceptance(answers, self.terms.max_pdu_bytes)
+        roles = tuple(role for one in request.roles for role in self._role(one))
+        acceptance = pdu.Acceptance(answers, self.terms.max_pdu_bytes, roles)
         self.wire.send(pdu.ASSOCIATE_AC, pdu.encode_acceptance(body, acceptance))
         return None
 
@@ -163,6 +163,19 @@ class Association:
             if syntax == "":
                 return pdu.Answer(one.id, pdu.TRANSFER_SYNTAXES_REFUSED, nothing)
         return pdu.Answer(one.id, pdu.ABSTRACT_SYNTAX_REFUSED, nothing)
+
+    def _role(self, asked: pdu.Role) -> Iterator[pdu.Role]:
+        """Give the answer to a role selection, where its SOP Class was accepted.
+
+        An archive that reports on storage commitment is the SCP (PS3.4 J.3.3). One that forgets to
+        say so, and thus calls itself the SCU, is heard all the same: roles decide about no message.
+        """
+        syntaxes = [one[1] for one in self._contexts.values() if one[0] == asked.sop_class_uid]
+        for service in self.services:
+            if syntaxes and service.choose(asked.sop_class_uid, syntaxes):
+                scu, scp = asked.scu and service.caller_scu, asked.scp and service.caller_scp
+                yield pdu.Role(asked.sop_class_uid, scu, scp)
+                return
 
     def _p_data(self, length: int) -> None:
         if length > self.terms.max_pdu_bytes:
@@ -190,7 +203,7 @@ class Association:
 
     def _begin(self, context: int, request: command.Command) -> None:
         operation = command.number(request, command.COMMAND_FIELD)
-        data_follows = command.number(request, command.DATA_SET_TYPE) != command.NO_DATA_SET
+        data_follows = command.has_data_set(request)
         if operation == command.C_CANCEL_RQ:
             return
         command.number(request, command.MESSAGE_ID)
@@ -200,17 +213,8 @@ class Association:
             self._finish(self._pending)
 
     def _open(self, context: int, request: command.Command) -> Sink:
-        sop_class_uid, syntax = self._contexts[context]
-        message = Message(self._peer, sop_class_uid, syntax, request)
-        named = command.text(request, command.AFFECTED_SOP_CLASS_UID)
-        if named != sop_class_uid:
-            comment = "SOP Class is not that of the presentation context"
-            return _Refused(Reply(SOP_CLASS_NOT_SUPPORTED, comment))
-        for service in self.services:
-            if service.choose(sop_class_uid, [syntax]) is not None:
-                opened = service.open(message)
-                return _Refused(opened) if isinstance(opened, Reply) else opened or _NO_OPERATION
-        return _NO_OPERATION
+        message = Message(self._peer, *self._contexts[context], request)
+        return open_sink(self.services, message)
 
     def _data_part(self, context: int, size: int, *, last: bool) -> None:
         if not self._pending or context != self._pending.context:
@@ -227,7 +231,7 @@ class Association:
         reply = pending.sink.finish()
         self._pending = None
         self._messages += 1
-        body = _response(pending.request, reply)
+        body = response(pending.request, reply)
         head = struct.pack(">IBB", len(body) + 2, pending.context, pdu.COMMAND | pdu.LAST)
         self.wire.send(pdu.P_DATA, head, body)
         if self._stopping:
@@ -238,22 +242,3 @@ class Association:
         with contextlib.suppress(OSError):
             self.wire.patience(2)
             self.wire.send(pdu.ABORT, bytes([0, 0, 2, reason]))
-
-
-_NO_OPERATION = _Refused(Reply(UNRECOGNIZED_OPERATION, "no such operation here"))
-
-
-def _response(request: command.Command, reply: Reply) -> bytes:
-    """Return the response command set (PS3.7 9.3.1.2, 9.3.5.2)."""
-    values: dict[int, int | str] = {
-        command.COMMAND_FIELD: command.number(request, command.COMMAND_FIELD) | command.RESPONSE,
-        command.RESPONDED_MESSAGE_ID: command.number(request, command.MESSAGE_ID),
-        command.DATA_SET_TYPE: command.NO_DATA_SET,
-        command.STATUS: reply.status,
-    }
-    for element in (command.AFFECTED_SOP_CLASS_UID, command.AFFECTED_SOP_INSTANCE_UID):
-        if element in request:
-            values[element] = command.text(request, element)
-    if reply.comment:
-        values[command.ERROR_COMMENT] = reply.comment[:64]
-    return command.encode(values)

@@ -68,6 +68,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Role:
+    """SCP/SCU role selection for one SOP Class: what the *requestor* is, or may be (PS3.7 D.3.3.4).
+
+    Without it the requestor is the SCU.
+    """
+
+    sop_class_uid: str
+    scu: bool
+    scp: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """An A-ASSOCIATE-RQ."""
 
@@ -76,6 +88,7 @@ class Request:
     proposals: tuple[Proposal, ...]
     max_pdu_bytes: int = 0  #: what the sender takes; 0 is unlimited
     implementation: str = ""
+    roles: tuple[Role, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,7 @@ class Acceptance:
 
     answers: tuple[Answer, ...]
     max_pdu_bytes: int = 0
+    roles: tuple[Role, ...] = ()
 
 
 def ae_bytes(title: str) -> bytes:
@@ -104,7 +118,7 @@ def encode_request(request: Request) -> bytes:
         inner += b"".join(_item(0x40, uid.encode()) for uid in one.transfer_syntaxes)
         items += _item(0x20, bytes([one.id, 0, 0, 0]) + inner)
     head = struct.pack(">HH16s16s32x", 1, 0, request.called_ae, request.calling_ae)
-    return head + items + _user_information(request.max_pdu_bytes)
+    return head + items + _user_information(request.max_pdu_bytes, request.roles)
 
 
 def encode_acceptance(request_body: bytes, acceptance: Acceptance) -> bytes:
@@ -113,7 +127,8 @@ def encode_acceptance(request_body: bytes, acceptance: Acceptance) -> bytes:
     for one in acceptance.answers:
         syntax = _item(0x40, one.transfer_syntax.encode())
         items += _item(0x21, bytes([one.id, 0, one.result, 0]) + syntax)
-    return b"\0\1\0\0" + request_body[4:68] + items + _user_information(acceptance.max_pdu_bytes)
+    items += _user_information(acceptance.max_pdu_bytes, acceptance.roles)
+    return b"\0\1\0\0" + request_body[4:68] + items
 
 
 def encode_rejection(rejection: Rejection) -> bytes:
@@ -128,13 +143,20 @@ def decode_request(body: bytes) -> Request:
     if not struct.unpack_from(">H", body)[0] & 1:
         raise Broken(INVALID_VALUE, "the protocol version is unknown")
     proposals: list[Proposal] = []
-    max_pdu_bytes, implementation = 0, ""
+    said = _Said()
     for kind, value in _items(body[68:]):
         if kind == 0x20:
             proposals.append(_proposal(value))
         elif kind == 0x50:
-            max_pdu_bytes, implementation = _decode_user_information(value)
-    return Request(body[4:20], body[20:36], tuple(proposals), max_pdu_bytes, implementation)
+            said = _decode_user_information(value)
+    return Request(
+        body[4:20],
+        body[20:36],
+        tuple(proposals),
+        said.max_pdu_bytes,
+        said.implementation,
+        said.roles,
+    )
 
 
 def decode_acceptance(body: bytes) -> Acceptance:
@@ -142,14 +164,13 @@ def decode_acceptance(body: bytes) -> Acceptance:
     if len(body) < 68:
         raise Broken(INVALID_VALUE, "the association answer is too short")
     answers: list[Answer] = []
-    max_pdu_bytes = 0
+    said = _Said()
     for kind, value in _items(body[68:]):
         if kind == 0x21 and len(value) >= 4:
-            syntaxes = [uid_text(part) for inner, part in _items(value[4:]) if inner == 0x40]
-            answers.append(Answer(value[0], value[2], syntaxes[0] if syntaxes else ""))
+            answers.append(_answer(value))
         elif kind == 0x50:
-            max_pdu_bytes, _ = _decode_user_information(value)
-    return Acceptance(tuple(answers), max_pdu_bytes)
+            said = _decode_user_information(value)
+    return Acceptance(tuple(answers), said.max_pdu_bytes, said.roles)
 
 
 def uid_text(raw: bytes) -> str:
@@ -193,20 +214,48 @@ def _proposal(value: bytes) -> Proposal:
     return Proposal(value[0], abstract[0], transfer)
 
 
-def _user_information(max_pdu_bytes: int) -> bytes:
-    return _item(
-        0x50,
-        _item(0x51, struct.pack(">I", max_pdu_bytes))
-        + _item(0x52, IMPLEMENTATION_CLASS_UID.encode())
-        + _item(0x55, IMPLEMENTATION_VERSION_NAME.encode()),
-    )
+def _answer(value: bytes) -> Answer:
+    """Return what became of a proposal; of one refused the syntax says nothing (PS3.8 9.3.3.2)."""
+    (raw, *_) = [part for kind, part in _items(value[4:]) if kind == 0x40] or [b""]
+    if value[2] != ACCEPTANCE:
+        return Answer(value[0], value[2], raw.rstrip(b"\0 ").decode("ascii", "replace"))
+    return Answer(value[0], value[2], uid_text(raw))
 
 
-def _decode_user_information(value: bytes) -> tuple[int, str]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What of the user information is used."""
+
+    max_pdu_bytes: int = 0
+    implementation: str = ""
+    roles: tuple[Role, ...] = ()
+
+
+def _user_information(max_pdu_bytes: int, roles: tuple[Role, ...]) -> bytes:
+    items = _item(0x51, struct.pack(">I", max_pdu_bytes))
+    items += _item(0x52, IMPLEMENTATION_CLASS_UID.encode())
+    for role in roles:  # by rising item types (PS3.7 D.3.3)
+        uid = role.sop_class_uid.encode()
+        items += _item(0x54, struct.pack(">H", len(uid)) + uid + bytes([role.scu, role.scp]))
+    return _item(0x50, items + _item(0x55, IMPLEMENTATION_VERSION_NAME.encode()))
+
+
+def _decode_user_information(value: bytes) -> _Said:
     max_pdu_bytes, implementation = 0, ""
+    roles: list[Role] = []
     for kind, part in _items(value):
         if kind == 0x51 and len(part) == 4:
             (max_pdu_bytes,) = struct.unpack(">I", part)
+        elif kind == 0x54:
+            roles.append(_role(part))
         elif kind == 0x55:
             implementation = part.decode("ascii", "backslashreplace")
-    return max_pdu_bytes, implementation
+    return _Said(max_pdu_bytes, implementation, tuple(roles))
+
+
+def _role(part: bytes) -> Role:
+    (length,) = struct.unpack_from(">H", part) if len(part) >= 2 else (0,)
+    if len(part) != length + 4:
+        raise Broken(INVALID_VALUE, "a role selection is cut short")
+    scu, scp = part[-2:]
+    return Role(uid_text(part[2:-2]), scu == 1, scp == 1)

@@ -14,6 +14,7 @@ class Verdict(enum.StrEnum):
     BUSY = "busy"  #: the archive as a whole cannot now: wait, by age
     REFUSED = "refused"  #: this object: held after some tries
     HELD = "held"  #: nothing we could do would change it: held at once
+    OTHER_SYNTAX = "other-syntax"  #: it would be taken in another transfer syntax
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,16 @@ UNKNOWN = Row(0x0000, 0xFFFF, Verdict.HELD, "a status that no table has")
 #: What we answer.
 SUCCESS, OUT_OF_RESOURCES, PROCESSING_FAILURE = 0x0000, 0xA700, 0x0110
 INVALID_SOP_INSTANCE, SOP_CLASS_NOT_SUPPORTED, UNRECOGNIZED_OPERATION = 0x0117, 0x0122, 0x0211
+NOT_AUTHORIZED = 0x0124
+
+
+#: More answers follow (PS3.4 C.4.1.1.4, C.4.2.1.5, C.4.3.1.4).
+PENDING = (0xFF00, 0xFF01)
+
+
+def is_pending(status: int) -> bool:
+    """Tell whether more answers to the same question follow."""
+    return status in PENDING
 
 
 def row_of(status: int) -> Row:

@@ -16,6 +16,7 @@ import struct
 import time
 from collections.abc import Sequence
 
+from gateway.dicom.certificate import Certificate
 from gateway.dicom.pdu import INVALID_VALUE, Broken
 
 BUFFER_BYTES = 1 << 20
@@ -31,6 +32,14 @@ class Wire:
         connected.settimeout(None)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.patience(patience_s)
+
+    def open(self) -> None:
+        """Make the connection ready for PDUs; in plain text it is."""
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What the peer has shown of itself; in plain text nothing."""
+        return None
 
     def patience(self, limit_s: float) -> None:
         """Wait no longer than `limit_s` for the next bytes, or for room to send."""
@@ -88,16 +97,21 @@ class Wire:
         self.socket.close()
 
     def _fill(self) -> None:
-        if self.deadline and time.monotonic() > self.deadline:
-            raise TimeoutError("the peer took too long")
-        try:
-            count = self.socket.recv_into(self._view[self._end :])
-        except BlockingIOError:
-            raise TimeoutError("the peer was silent for too long") from None
+        count = self._receive(self._view[self._end :])
         if not count:
             raise ConnectionResetError("the peer closed the connection")
         self._end += count
+
+    def _receive(self, space: memoryview) -> int:
+        """Return how many bytes came off the network into `space`; 0 when the peer closed."""
+        if self.deadline and time.monotonic() > self.deadline:
+            raise TimeoutError("the peer took too long")
+        try:
+            count = self.socket.recv_into(space)
+        except BlockingIOError:
+            raise TimeoutError("the peer was silent for too long") from None
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return count
 
     def _send_all(self, parts: Sequence[bytes | memoryview]) -> None:
         views = [memoryview(part) for part in parts if len(part)]

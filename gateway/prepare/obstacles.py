@@ -2,7 +2,8 @@
 
 Takes      a walked data set
 Gives      nothing
-Holds      AsReceived: overlay-in-pixel-cell, encapsulated-icon, colour-of-class
+Holds      AsReceived: overlay-in-pixel-cell, encapsulated-icon, colour-of-class; and, where content
+           is to be lost, lossy-before, not-for-lossy
 
 References: PS3.3 C.9.2 and its 2004 edition (overlay planes in Pixel Data), PS3.3 C.8.5.6.1.2
 (colour models of ultrasound), PS3.5 8.1.2, A.4.
@@ -27,6 +28,30 @@ OVERLAY_ROWS = 0x0010
 OVERLAY_BITS_ALLOCATED = 0x0100
 OVERLAY_BIT_POSITION = 0x0102
 OVERLAY_DATA = 0x3000
+
+PHOTOMETRIC_INTERPRETATION = 0x00280004
+LOSSY_IMAGE_COMPRESSION = 0x00282110
+LOSSY_IMAGE_COMPRESSION_RATIO = 0x00282112
+LOSSY_IMAGE_COMPRESSION_METHOD = 0x00282114
+#: Transfer syntaxes that may have lost content (PS3.6 table A-1)
+LOSSY_SYNTAXES = {
+    f"1.2.840.10008.1.2.4.{tail}" for tail in ("50", "51", "81", "91", "93", "112", "203")
+}
+#: Numbers that are measured, counted or labels, and mammography, which law keeps from loss
+NO_LOSS = {
+    f"1.2.840.10008.5.1.4.1.1.{tail}"
+    for tail in (
+        *("1.2", "1.2.1", "13.1.3"),  # Digital Mammography, Breast Tomosynthesis
+        *("20", "128", "130"),  # Nuclear Medicine, PET, Enhanced PET
+        *("30", "66.4", "66.7"),  # Parametric Map, Segmentation, Label Map Segmentation
+        "481.2",  # RT Dose
+    )
+}
+_NO_LOSS_BESIDE = {
+    0x00280120: "pixel padding",  # its value would no longer be found (PS3.3 C.7.5.1.1.2)
+    0x52009229: "functional groups",  # the history would have to stand in each of them
+    0xFFFAFFFA: "digital signature",
+}
 
 
 def refuse_embedded_overlay(attributes: Attributes) -> None:
@@ -75,3 +100,26 @@ def _items(source: Source, syntax: Syntax, element: Element) -> list[tuple[Eleme
     """Return the elements of each item, at any depth."""
     nested = walk_nested(source, syntax, element)
     return [item.elements for items in nested.values() for item in items]
+
+
+def refuse_loss(data_set_syntax: Syntax, attributes: Attributes) -> None:
+    """Raise AsReceived where content must not be lost: lossy-before, not-for-lossy.
+
+    Lost once is said once more by no ratio; and not every number in a pixel is a shade.
+    """
+    if is_lossy(data_set_syntax, attributes):
+        raise AsReceived("lossy-before", attributes.text(LOSSY_IMAGE_COMPRESSION))
+    if attributes.text(SOP_CLASS_UID) in NO_LOSS:
+        raise AsReceived("not-for-lossy", "SOP class")
+    if attributes.text(PHOTOMETRIC_INTERPRETATION) == "PALETTE COLOR":
+        raise AsReceived("not-for-lossy", "palette")
+    for tag, what in _NO_LOSS_BESIDE.items():
+        if attributes.has(tag):
+            raise AsReceived("not-for-lossy", what)
+
+
+def is_lossy(syntax: Syntax, attributes: Attributes) -> bool:
+    """Return whether content was lost on the way to these pixels (PS3.3 C.7.6.1.1.5)."""
+    said = attributes.text(LOSSY_IMAGE_COMPRESSION) == "01"
+    history = (LOSSY_IMAGE_COMPRESSION_RATIO, LOSSY_IMAGE_COMPRESSION_METHOD)
+    return said or syntax.uid in LOSSY_SYNTAXES or any(map(attributes.text, history))

@@ -1,6 +1,6 @@
 """pixels: what the pixels of one data set are, and where each frame lies.
 
-Takes      a walked data set, native, RLE or JPEG 2000 Lossless
+Takes      a walked data set, native, RLE, JPEG 2000 or High-Throughput JPEG 2000 Lossless
 Gives      `Pixels`: their geometry and the place of every frame; no pixel is read
 Holds      AsReceived, with a stable reason: these pixels are nobody's to recode
 
@@ -20,6 +20,8 @@ from gateway.dicom.source import Source
 from gateway.dicom.syntaxes import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
+    HTJ2K_LOSSLESS,
+    HTJ2K_LOSSLESS_RPCL,
     IMPLICIT_VR_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,
     RLE_LOSSLESS,
@@ -50,6 +52,8 @@ CODINGS: dict[str, Coding] = {
     EXPLICIT_VR_BIG_ENDIAN: "raw",
     RLE_LOSSLESS: "rle",
     JPEG_2000_LOSSLESS: "jpeg2000",
+    HTJ2K_LOSSLESS: "jpeg2000",
+    HTJ2K_LOSSLESS_RPCL: "jpeg2000",
 }
 #: Photometric Interpretation -> Samples per Pixel (PS3.3 C.7.6.3.1.2)
 SAMPLES = {"MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1, "RGB": 3, "YBR_FULL": 3}
@@ -186,7 +190,7 @@ def _number_of_frames(attributes: Attributes) -> int:
 
 def _colour_transform(syntax: Syntax, photometric: str) -> bool | None:
     """Encoding: transform RGB. Decoding: what the codestream must say; writers of RGB differ."""
-    if syntax.uid == JPEG_2000_LOSSLESS:
+    if CODINGS[syntax.uid] == "jpeg2000":
         return None if photometric == "RGB" else photometric == YBR_RCT
     return photometric == "RGB"
 

@@ -16,6 +16,8 @@ _SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 class Echo:
     """Answers C-ECHO."""
 
+    caller_scu, caller_scp = True, False
+
     def choose(self, sop_class_uid: str, offered: Sequence[str]) -> str | None:
         if sop_class_uid != VERIFICATION:
             return None

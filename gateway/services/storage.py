@@ -1,6 +1,7 @@
 """storage: C-STORE, answered once the object is durable.
 
-Takes      any storage SOP Class, also unknown private and retired ones, in any known syntax
+Takes      any storage SOP Class, also unknown private and retired ones, in any known syntax; what
+           was asked back from an archive goes elsewhere (`asked_back.py`)
 Gives      an instance in `received`, and 0x0000 after file, folder and row are synced
 Holds      nothing; it decides nothing
 Repeats    an object whose answer was lost comes again, and prepare merges it
@@ -14,15 +15,18 @@ from collections.abc import Callable, Sequence
 from gateway import logs
 from gateway.config.model import Source
 from gateway.dicom import command
+from gateway.dicom.landing import FileSink
 from gateway.dicom.pdu import is_uid
 from gateway.dicom.service import Message, Peer, Reply
 from gateway.dicom.status import (
     INVALID_SOP_INSTANCE,
+    NOT_AUTHORIZED,
     OUT_OF_RESOURCES,
     PROCESSING_FAILURE,
     SUCCESS,
 )
 from gateway.dicom.syntaxes import SYNTAXES
+from gateway.services.callers import source_of
 from spool.blobs import Incoming
 from spool.errors import SpoolFull
 from spool.model import Arrival, Priority
@@ -69,8 +73,22 @@ def _preference(private: Sequence[str]) -> list[str]:
     return [*first, *rest, *private, _DEFLATED]
 
 
+#: Returns where an object goes that was asked back, None where nobody did.
+AskedBack = Callable[[Message, str], "FileSink | Reply | None"]
+
+
 class Storage:
-    """Takes C-STORE into the spool; `rung` is called after each object."""
+    """Takes C-STORE into the spool; `rung` is called after each object.
+
+    Parameters
+    ----------
+    asked_back
+        Is asked first, with message and SOP Instance UID.
+    may_store
+        An archive that may only report and give back may not.
+    """
+
+    caller_scu, caller_scp = True, False
 
     def __init__(
         self,
@@ -78,8 +96,11 @@ class Storage:
         sources: Sequence[Source],
         private_transfer_syntaxes: Sequence[str],
         rung: Callable[[], None],
+        asked_back: AskedBack = lambda _message, _uid: None,
+        may_store: Callable[[Peer], bool] = lambda _peer: True,
     ) -> None:
         self._receiving, self._sources, self._rung = receiving, sources, rung
+        self._asked_back, self._may_store = asked_back, may_store
         order = _preference(private_transfer_syntaxes)
         self._rank = {uid: rank for rank, uid in enumerate(order)}
 
@@ -89,12 +110,16 @@ class Storage:
         known = [uid for uid in offered if uid in self._rank]
         return min(known, key=self._rank.__getitem__, default="")
 
-    def open(self, message: Message) -> "Sink | Reply | None":
+    def open(self, message: Message) -> "Sink | FileSink | Reply | None":
         if command.number(message.command, command.COMMAND_FIELD) != command.C_STORE_RQ:
             return None
         uid = command.text(message.command, command.AFFECTED_SOP_INSTANCE_UID)
         if not is_uid(uid):
             return _refused(message.peer, INVALID_SOP_INSTANCE, "SOP Instance UID is not valid")
+        if back := self._asked_back(message, uid):
+            return back
+        if not self._may_store(message.peer):
+            return _refused(message.peer, NOT_AUTHORIZED, "The caller is not listed")
         arrival = self._arrival(message, uid)
         try:
             return Sink(self._receiving, arrival, self._receiving.begin(arrival), self._rung)
@@ -160,18 +185,6 @@ class Sink:
 
     def drop(self) -> None:
         self._incoming.drop()
-
-
-def source_of(sources: Sequence[Source], calling_ae: str, address: str) -> Source | None:
-    """Return the first `[[source]]` that this caller matches in all that it names."""
-    return next(
-        (
-            one
-            for one in sources
-            if one.ae_title in (None, calling_ae) and one.address in (None, address)
-        ),
-        None,
-    )
 
 
 def _refused(peer: Peer, status: int, comment: str, detail: str = "") -> Reply:

@@ -1,78 +1,120 @@
-"""forward: queued -> sent, hand each instance to one archive.
+"""forward: queued -> sent, hand over to one archive.
 
-Takes      the most urgent due delivery of this destination, while its breaker is closed
-Gives      sent, when the status is success or a warning (PS3.4 B.2.3)
-Defers     no route, rejected, lost, A7xx: doubled up to retry_most_s, never given up by count
-Holds      A9xx, Cxxx, 0110, 0122, 0124 and the like after forward.refusals tries; a status that no
-           table has; no transfer syntax in common; a file that is gone
+Takes      the most urgent due deliveries of this destination, as many as its kind sends at once,
+           while its breaker is closed and nobody has paused it
+Gives      sent, when the archive answered success or a warning
+Defers     no route, rejected, lost, busy: doubled up to retry_most_s, never given up by count
+Holds      an object that is refused forward.refusals times; an answer that no table has; no
+           transfer syntax in common; a file that is gone
 Repeats    after a crash the same bytes go again: the archive sees the SOP Instance UID twice
-Logs       sent, deferred, refused, held, away, back
+Logs       sent, deferred, refused, held, lost, away, back, and what failover logs; stranded: what
+           waits for a destination that the configuration no longer has
+
+What one object of a batch meets is its own: the others go on. The `associations` of a destination
+are so many loops, which share its doorbell and its breaker; the first asks an archive that is away.
 """
 
 import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
 from gateway import logs
-from gateway.backoff import backoff_s
+from gateway.claims import Claims
 from gateway.codec.errors import CodecClosed
 from gateway.codec.pool import Codec
 from gateway.config.model import Destination, Settings
-from gateway.destinations.dicom import LADDER, DicomArchive, NotAccepted
-from gateway.dicom.malformed import Malformed
-from gateway.dicom.request import AssociationFailed, Outcome, UnreadableFile
-from gateway.dicom.status import Verdict, row_of
-from gateway.prepare.as_received import AsReceived
-from gateway.prepare.data_set import DataSetAt
-from gateway.prepare.proof import prove
-from gateway.prepare.renditions import fallback
-from gateway.worker import Loop
+from gateway.destinations.archive import Answer, ArchiveAway, NotAnswered
+from gateway.destinations.kinds import archive_of
+from gateway.dicom.request import UnreadableFile
+from gateway.dicom.status import Verdict
+from gateway.outage import Outage, stranded
+from gateway.prepare.ladder import Ladder
+from gateway.worker import Loop, SharedBell
 from spool.blobfile import verify_rendition
 from spool.breakers import Breaker
 from spool.errors import Damaged, Defer, Hold, LostClaim, SpoolFull
-from spool.model import Blob, Delivery, Rendition, Role
+from spool.model import Delivery
 from spool.store import Spool
 
-#: What says that the destination as a whole is away; anything else may be the object's fault.
-AWAY = ("connection-refused", "connect-timeout", "unreachable", "rejected", "timeout")
+#: Nothing is due: whoever puts something down rings.
+REST_S = 60.0
 
 
 class Forward:
-    """One turn hands over one instance."""
+    """One turn hands over one batch, over one connection.
+
+    Parameters
+    ----------
+    lane
+        Which of the destination's connections this is, from 1.
+    """
 
     def __init__(
-        self, settings: Settings, spool: Spool, codec: Codec, destination: Destination
+        self,
+        settings: Settings,
+        spool: Spool,
+        codec: Codec,
+        destination: Destination,
+        *,
+        lane: int = 1,
     ) -> None:
-        self._spool, self._codec, self._destination = spool, codec, destination
+        self._spool, self._destination, self._lane = spool, destination, lane
         self._refusals_most = settings.forward.refusals
         self._name, self.who = destination.name, f"forward@{destination.name}"
-        self.archive = DicomArchive(destination, settings.gateway.ae_title)
-        self._ending, self._busy = False, 0
+        self.archive = archive_of(settings, destination, spool)
+        self._ladder, self._outage = Ladder(spool, codec), Outage(spool, destination, self.who)
+        self._claims = Claims(spool, destination, self._outage)
+        self.give_back = self._claims.give_all_back
+        self._ending, self._all_settled, self._busy = False, False, 0
+        self._quiet_until = 0.0  #: seconds of the boot
+        self._alone_left = 0  #: so many go one by one: a batch of them was lost as a whole
 
     def turn(self) -> float:
-        """Hand over one instance; return the seconds until the next may be due."""
+        """Hand over one batch; return the seconds until the next may be due."""
+        if self._spool.operating.is_paused(self._name):
+            return self._rest(REST_S)
+        if (quiet_s := self._quiet_until - self._spool.clock.boottime()) > 0:
+            return self._rest(quiet_s)
         breaker = self._spool.breakers.get(self._name)
         if breaker.state != "closed":
-            return self._probe(breaker)
-        delivery = self._spool.delivering.claim(self._name)
-        if delivery is None:
-            return self._rest()
-        try:
-            self._hand_over(delivery)
-        except LostClaim:
-            logs.warning(self.who, "lost", delivery=delivery.id)
-        return 0.0
+            return self._away(breaker)
+        deliveries = self._claim()
+        if deliveries:
+            self._hand_over(deliveries, last=False)
+            return 0.0
+        if self._settles_unasked():
+            return 0.0
+        due_s = self._spool.delivering.next_due_s(self._name)
+        return self._rest(REST_S if due_s is None else max(due_s, 0.05))
 
     def end_leases(self) -> None:
         """End the claims that this stage, which is alone, has left."""
         self._spool.delivering.end_leases(self._name, self._destination.retry_most_s)
 
     def break_off(self) -> None:
-        """End a transfer that hangs; its delivery is given back."""
+        """End a transfer that hangs; its deliveries are given back."""
         self._ending = True
         self.archive.interrupt()
 
-    def _rest(self) -> float:
-        due_s = self._spool.delivering.next_due_s(self._name)
-        wait_s = 60.0 if due_s is None else max(due_s, 0.05)
+    def _claim(self) -> list[Delivery]:
+        batch = self.archive.batch()
+        count_most = 1 if self._alone_left else batch.count_most
+        self._alone_left = max(0, self._alone_left - 1)
+        found = self._claims.take(count_most, batch.bytes_most)
+        if found and self._destination.associations > 1:
+            self._spool.ring(self.who)  # there may be more, and a ring was for all
+        return found
+
+    def _settles_unasked(self) -> bool:
+        """Settle some of what was sent while the archive was still to be asked; now it is not."""
+        if self._destination.confirm != "none" or self._lane > 1 or self._all_settled:
+            return False
+        self._all_settled = not self._spool.confirming.settle_unasked(self._name)
+        return not self._all_settled
+
+    def _rest(self, wait_s: float) -> float:
+        """Return how long to wait; a connection that was idle for long enough ends."""
         idle_s = self.archive.idle_left_s()
         if idle_s is None:
             return wait_s
@@ -81,215 +123,179 @@ class Forward:
             return wait_s
         return min(wait_s, idle_s)
 
-    def _probe(self, breaker: Breaker) -> float:
-        wait_s = breaker.next_try_at - self._spool.clock.utc()
-        # A clock that was set back must not keep a destination away for as long.
-        if 0 < wait_s <= self._destination.probe_most_s:
+    def _away(self, breaker: Breaker) -> float:
+        if self._lane > 1:
+            return self._rest(REST_S)
+        self._outage.fail_over()
+        wait_s = self._outage.wait_s(breaker)
+        if wait_s > 0:
             return wait_s
         try:
-            self.archive.probe()
-        except AssociationFailed as fault:
-            self._open_breaker(fault.code, fault.detail, breaker.failures + 1)
+            with suppress(NotAnswered):  # it is there: what it refuses, it may tell of each object
+                self.archive.probe()
+        except ArchiveAway as fault:
+            failures = breaker.failures + 1
+            self._outage.open(fault.code, fault.detail, failures, fault.retry_after_s)
             return 0.05
-        # It can be reached; what it last failed with is told until it takes something.
-        told = Breaker(error_code=breaker.error_code, error_text=breaker.error_text)
-        self._spool.breakers.put(self._name, told)
-        self._spool.breakers.make_due(self._name, spread_s=2.0)
-        logs.info(self.who, "back", failures=breaker.failures)
+        self._outage.end(breaker)
         return 0.0
 
-    def _hand_over(self, delivery: Delivery) -> None:
-        try:
-            answer = self._send(delivery)
-        except AssociationFailed as fault:
-            self._failed(delivery, fault)
-        except Hold as held:
-            self._hold(delivery, held.code, held.detail)
-        except (Defer, CodecClosed, SpoolFull, OSError) as later:
-            code = later.code if isinstance(later, Defer) else "interrupted"
-            self._defer(delivery, code, str(later))
-        except (LostClaim, sqlite3.Error):
-            raise
-        except Exception as fault:
-            # As in prepare: what a stranger's bytes do to a parser waits for a person, alone.
-            self._hold(delivery, "unexpected", type(fault).__name__)
-        else:
-            self._answered(delivery, answer)
+    def _hand_over(self, deliveries: Sequence[Delivery], *, last: bool) -> None:
+        """Send what is, to the last bit, what was written; act on each answer.
 
-    def _send(self, delivery: Delivery) -> Outcome:
+        Parameters
+        ----------
+        last
+            No other transfer syntax is tried any more.
+        """
+        sound = [
+            one for one in deliveries if self._alone(one, partial(verify_rendition, one.rendition))
+        ]
+        if not sound:
+            return
+        try:
+            answers = self._send(sound)
+        except sqlite3.Error:
+            raise
+        except ArchiveAway as fault:
+            self._not_answered(sound, fault)
+        except Exception as fault:
+            self._not_sent(sound, fault)
+        else:
+            self._answered(sound, answers, last=last)
+
+    def _send(self, deliveries: Sequence[Delivery]) -> Sequence[Answer]:
+        answers = self.archive.send(
+            [one.rendition for one in deliveries],
+            lambda: self._spool.delivering.ahead(self._name),
+        )
+        if len(answers) != len(deliveries):
+            raise RuntimeError(f"{len(answers)} answers about {len(deliveries)} objects")
+        return answers
+
+    def _answered(
+        self, deliveries: Sequence[Delivery], answers: Sequence[Answer], *, last: bool
+    ) -> None:
+        again: list[Delivery] = []
+        busy = next((one for one in answers if one.verdict is Verdict.BUSY), None)
+        for delivery, answer in zip(deliveries, answers, strict=True):
+            self._alone(delivery, partial(self._act, delivery, answer, None if last else again))
+        if busy:
+            self._busy += 1
+            self._outage.open(*_told(busy), self._busy, busy.retry_after_s)
+        if again:
+            self._hand_over(again, last=True)
+
+    def _act(self, delivery: Delivery, answer: Answer, again: list[Delivery] | None) -> None:
+        """Do what the answer asks for; what is to be handed over anew goes to `again`."""
+        if answer.verdict is Verdict.SENT:
+            self._busy = 0
+            self._claims.sent(delivery, f"{answer.code} {answer.text}".strip())
+        elif answer.verdict is Verdict.BUSY:
+            self._claims.defer(delivery, answer.code, answer.text, away=True)
+        elif answer.verdict is Verdict.OTHER_SYNTAX:
+            if again is None:
+                raise Hold("no-syntax-in-common", " ".join(sorted(answer.accepted)))
+            again.append(self._ladder.next_rung(delivery, answer.accepted))
+        elif answer.verdict is Verdict.HELD or delivery.refusals + 1 >= self._refusals_most:
+            self._claims.hold(delivery, answer.code, answer.text)
+        else:
+            self._claims.refuse(delivery, answer.code, answer.text)
+
+    def _alone(self, delivery: Delivery, work: Callable[[], None]) -> bool:
+        """Do `work` for this delivery; what that meets is its own. Tell whether it was done."""
         try:
             try:
-                return self._send_proved(delivery.rendition)
-            except NotAccepted as refused:
-                frozen = self._other_rendition(delivery, refused.accepted)
-                return self._send_proved(frozen.rendition)
-        except NotAccepted as refused:
-            raise Hold("no-syntax-in-common", " ".join(sorted(refused.accepted))) from refused
-        except (Damaged, UnreadableFile, FileNotFoundError) as fault:
-            raise Hold("damaged", str(fault)) from fault
-
-    def _send_proved(self, rendition: Rendition) -> Outcome:
-        """Send only what is, to the last bit, what was written."""
-        verify_rendition(rendition)
-        return self.archive.send(rendition, lambda: self._spool.delivering.ahead(self._name))
-
-    def _other_rendition(self, delivery: Delivery, accepted: set[str]) -> Delivery:
-        """Return the delivery with a rendition that the archive takes, frozen from now on."""
-        known = self._spool.delivering.renditions(delivery)
-        usable = [one for one in known if one.proved and one.transfer_syntax_uid in accepted]
-        if usable:
-            return self._spool.delivering.freeze(delivery, usable[-1])
-        target = next((syntax for syntax in LADDER if syntax in accepted), None)
-        if target is None:
-            code = "no-syntax-in-common" if accepted else "no-context"
-            raise Hold(code, " ".join(sorted(accepted)))
-        made = self._fallback([*known, delivery.rendition][0], target)
-        try:
-            return self._spool.delivering.freeze(delivery, made)
+                work()
+            except Exception as fault:
+                self._met(delivery, fault)
+                return False
         except LostClaim:
-            self._spool.blobs.discard(made.blob.name)
-            raise
+            self._claims.lost(delivery)
+            return False
+        return True
 
-    def _fallback(self, received: Rendition, target: str) -> Rendition:
-        """Return a new rendition in `target`, written, read back and proved equal."""
-        blob = received.blob
-        verify_rendition(received)
-        place = DataSetAt(
-            blob.path, blob.dataset_offset, blob.dataset_bytes, received.transfer_syntax_uid
-        )
-        about = {
-            "role": Role.FALLBACK,
-            "sop_class_uid": received.sop_class_uid,
-            "sop_instance_uid": received.sop_instance_uid,
-            "transfer_syntax_uid": target,
-            "made_from": blob.sha256,
-            "made_from_blob": blob.name,
-        }
-        incoming = self._spool.blobs.begin(about)
-        try:
-            recipe = fallback(place, target, self._codec, out=incoming.write)
-            kept = incoming.keep()
-        except (AsReceived, Malformed) as fault:
-            raise Hold("no-syntax-in-common", str(fault)) from fault
-        finally:
-            incoming.drop()
-        self._prove(place, kept, target)
-        return Rendition(
-            Role.FALLBACK,
-            received.sop_instance_uid,
-            received.sop_class_uid,
-            target,
-            kept,
-            made_from=received.id,
-            recipe=str(recipe),
-            proved=True,
-        )
-
-    def _prove(self, place: DataSetAt, kept: Blob, target: str) -> None:
-        made = DataSetAt(kept.path, kept.dataset_offset, kept.dataset_bytes, target)
-        try:
-            prove(place, made, self._codec)
-        except BaseException as fault:
-            self._spool.blobs.discard(kept.name)
-            if isinstance(fault, AsReceived | Malformed):
-                raise Hold("no-syntax-in-common", str(fault)) from fault
-            raise
-
-    def _answered(self, delivery: Delivery, answer: Outcome) -> None:
-        row = row_of(answer.status)
-        code, text = f"status-{answer.status:04X}", row.meaning
-        if answer.comment:
-            text = f"{text}: {logs.escape(answer.comment)}"
-        if row.verdict is Verdict.SENT:
-            self._sent(delivery, "" if answer.status == 0 else f"{code} {row.meaning}")
-        elif row.verdict is Verdict.BUSY:
-            self._defer(delivery, code, text, away=True)
-            self._busy += 1
-            self._open_breaker("busy", f"{code} {text}", self._busy)
-        elif row.verdict is Verdict.HELD or delivery.refusals + 1 >= self._refusals_most:
-            self._hold(delivery, code, text)
+    def _met(self, delivery: Delivery, fault: Exception) -> None:
+        """Translate what one object met."""
+        if isinstance(fault, LostClaim | sqlite3.Error):
+            raise fault
+        if isinstance(fault, Hold):
+            self._claims.hold(delivery, fault.code, fault.detail)
+        elif isinstance(fault, Damaged | UnreadableFile | FileNotFoundError):
+            self._claims.hold(delivery, "damaged", str(fault))
+        elif isinstance(fault, Defer | CodecClosed | SpoolFull | OSError):
+            code = fault.code if isinstance(fault, Defer) else "interrupted"
+            self._claims.defer(delivery, code, str(fault))
         else:
-            delay_s = self._wait_s(delivery.refusals + 1)
-            self._spool.delivering.refuse(delivery, code, text, delay_s)
-            self._tell(code, text, delay_s)
-            logs.warning(self.who, "refused", delivery=delivery.id, code=code, text=row.meaning)
+            # As in prepare: what a stranger's bytes do to a parser waits for a person, alone.
+            self._claims.hold(delivery, "unexpected", type(fault).__name__)
 
-    def _sent(self, delivery: Delivery, detail: str) -> None:
-        self._busy = 0
-        settles = self._destination.confirm == "none"
-        self._spool.delivering.sent(delivery, detail, settles=settles)
-        self._forget()
-        logs.info(
-            self.who,
-            "sent",
-            instance=delivery.instance_id,
-            delivery=delivery.id,
-            uid=delivery.rendition.sop_instance_uid,
-            syntax=delivery.rendition.transfer_syntax_uid,
-            detail=detail,
-        )
-
-    def _failed(self, delivery: Delivery, fault: AssociationFailed) -> None:
+    def _not_answered(self, deliveries: Sequence[Delivery], fault: ArchiveAway) -> None:
+        """Nothing is known of any of them: they are handed over again."""
         if self._ending:
-            self._spool.delivering.give_back(delivery)
-            return
-        away = fault.code in AWAY
-        self._defer(delivery, fault.code, fault.detail, away=away)
-        if away:
-            self._open_breaker(fault.code, fault.detail, 1)
+            self._claims.give_back(deliveries)
+        elif fault.whole and self._lane > 1:
+            # It may take fewer connections than we have: whether it is away, the first finds out.
+            self._quiet_until = self._spool.clock.boottime() + self._destination.probe_most_s
+            self._claims.give_back(deliveries)
+        elif fault.whole or len(deliveries) == 1:
+            for one in deliveries:
+                self._alone(one, partial(self._later, one, fault))
+            if fault.whole:
+                self._outage.open(fault.code, fault.detail, 1, fault.retry_after_s)
+        else:
+            self._one_by_one(deliveries, fault.code, fault.detail)
 
-    def _defer(self, delivery: Delivery, code: str, text: str, *, away: bool = False) -> None:
-        delay_s = self._wait_s(delivery.attempts)
-        self._spool.delivering.defer(delivery, code, text, delay_s, away=away)
-        if not away:
-            self._tell(code, text, delay_s)
-        logs.warning(
-            self.who, "deferred", delivery=delivery.id, code=code, detail=text, wait_s=int(delay_s)
-        )
+    def _later(self, delivery: Delivery, fault: ArchiveAway) -> None:
+        least_s = 0.0 if fault.whole else fault.retry_after_s
+        self._claims.defer(delivery, fault.code, fault.detail, least_s=least_s, away=fault.whole)
 
-    def _hold(self, delivery: Delivery, code: str, text: str) -> None:
-        self._spool.delivering.hold(delivery, code, text)
-        self._forget()
-        logs.error(self.who, "held", delivery=delivery.id, code=code, detail=text)
+    def _not_sent(self, deliveries: Sequence[Delivery], fault: Exception) -> None:
+        if len(deliveries) > 1:
+            self._one_by_one(deliveries, "interrupted", type(fault).__name__)
+        else:
+            self._alone(deliveries[0], partial(self._met, deliveries[0], fault))
 
-    def _tell(self, code: str, text: str, wait_s: float) -> None:
-        """Let `status` name the last failure and the next try; nothing else is kept from going."""
-        next_try_at = self._spool.clock.utc() + wait_s
-        told = Breaker(next_try_at=next_try_at, error_code=code, error_text=text)
-        self._spool.breakers.put(self._name, told)
+    def _one_by_one(self, deliveries: Sequence[Delivery], code: str, text: str) -> None:
+        """Hand each over alone, at once: whose fault it was is known only then."""
+        self._alone_left = len(deliveries)
+        for one in deliveries:
+            self._alone(one, partial(self._claims.again, one, code, text))
 
-    def _forget(self) -> None:
-        """Nothing is left of the last failure: the delivery has come to an end."""
-        if self._spool.breakers.get(self._name).error_code:
-            self._spool.breakers.put(self._name, Breaker())
 
-    def _open_breaker(self, code: str, text: str, failures: int) -> None:
-        wait_s = backoff_s(failures, 1.0, self._destination.probe_most_s)
-        next_try_at = self._spool.clock.utc() + wait_s
-        self._spool.breakers.put(self._name, Breaker("open", failures, next_try_at, code, text))
-        if failures == 1:
-            logs.warning(self.who, "away", code=code, detail=text)
-
-    def _wait_s(self, failures: int) -> float:
-        return backoff_s(failures, self._destination.retry_first_s, self._destination.retry_most_s)
+def _told(busy: Answer) -> tuple[str, str]:
+    """Return code and text for the destination: what is no lack of resources has its own words."""
+    if busy.code.startswith(("status-", "stow-")):
+        return "busy", f"{busy.code} {busy.text}".strip()
+    return busy.code, busy.text
 
 
 def parts(settings: Settings, spool: Spool, codec: Codec) -> list[Loop]:
-    """Return one loop per destination: a dead one delays no other."""
+    """Return the loops of each destination: a dead one delays no other."""
+    for name, left in stranded(settings, spool).items():
+        logs.error("forward", "stranded", destination=name, **left)
+    return [
+        loop
+        for destination in settings.destination
+        for loop in _lanes(settings, spool, codec, destination)
+    ]
+
+
+def _lanes(settings: Settings, spool: Spool, codec: Codec, destination: Destination) -> list[Loop]:
+    bell = SharedBell(spool.doorbell(f"forward@{destination.name}"), destination.associations)
     found = []
-    for destination in settings.destination:
-        if destination.kind != "dicom":
-            continue
-        stage = Forward(settings, spool, codec, destination)
-        stage.end_leases()
+    for lane in range(1, destination.associations + 1):
+        stage = Forward(settings, spool, codec, destination, lane=lane)
+        if lane == 1:
+            stage.end_leases()
         found.append(
             Loop(
-                stage.who,
+                stage.who if lane == 1 else f"{stage.who}#{lane}",
                 stage.turn,
-                spool.doorbell(stage.who),
+                bell,
                 close=stage.archive.release,
                 break_off=stage.break_off,
-                give_back=stage.end_leases,
+                give_back=stage.give_back,
             )
         )
     return found

@@ -6,7 +6,7 @@ Gives      ready, with its renditions and one delivery per destination, in one t
 Defers     the disk or a codec that was closed: tried again after a while; an earlier instance of
            its UID that goes first
 Holds      structure, uid-mismatch, no-sop-instance-uid, conflict, correction, withdrawn-before,
-           damaged, unexpected
+           no-route, no-destination, route-unclear, damaged, unexpected
 Repeats    after a crash the work is done anew; a rendition without a row is nobody's
 Logs       ready, merged, held, deferred
 
@@ -15,6 +15,7 @@ The steps, in their order: structure, content, again, routes, packing. A new con
 
 import os
 import sqlite3
+from collections.abc import Sequence
 
 from gateway import logs
 from gateway.codec.errors import CodecClosed
@@ -22,8 +23,9 @@ from gateway.codec.pool import Codec
 from gateway.config.model import Settings
 from gateway.prepare import again, routes, structure
 from gateway.prepare.content import content_of
-from gateway.prepare.packing import Packed, packed, place_of
-from gateway.services.storage import source_of
+from gateway.prepare.facts import open_facts
+from gateway.prepare.packing import discard_new, packed, place_of
+from gateway.services.callers import source_of
 from gateway.worker import Loop
 from spool.blobfile import verify_rendition
 from spool.errors import Damaged, Defer, Hold, LostClaim, SpoolFull
@@ -118,13 +120,15 @@ class Prepare:
         content: Content | None,
         found: again.Again,
     ) -> None:
-        send = self._packed(instance, needs=belongs.walked and not found.cancelled)
+        wanted = self._routed(instance)
+        makes = belongs.walked and not found.cancelled
+        blobs = self._spool.blobs
+        send = packed(instance, wanted, self._codec, blobs, makes=makes)
         decision = Decision(
             belongs.study_instance_uid,
             belongs.series_instance_uid,
             renditions=send.renditions,
-            destinations=routes.destinations(self._settings),
-            sends=len(send.renditions) - 1,
+            deliveries=send.deliveries,
             content=content,
             behind=found.behind,
             cancelled=found.cancelled,
@@ -133,15 +137,26 @@ class Prepare:
         try:
             self._spool.preparing.ready(instance, decision)
         except LostClaim:
-            send.discard_new(self._spool.blobs)
+            discard_new(send.renditions, blobs)
             raise
         logs.info(WHO, "ready", instance=instance.id, uid=instance.arrival.sop_instance_uid)
-        for name in decision.destinations:
+        for name, _ in decision.deliveries:
             self._spool.ring(f"forward@{name}")
 
-    def _packed(self, instance: Instance, *, needs: bool) -> Packed:
-        compresses = needs and self._settings.compress.transfer_syntax == "jpeg2000-lossless"
-        return packed(instance, self._codec, self._spool.blobs, compresses=compresses)
+    def _routed(self, instance: Instance) -> Sequence[routes.Wanted]:
+        """Return what each destination is to get.
+
+        Raises
+        ------
+        Hold
+            There is none, or a rule cannot be judged: nothing is left without a word.
+        """
+        place, inside = place_of(instance.at_hand), routes.asks_inside(self._settings)
+        with open_facts(instance.arrival, place, inside=inside) as facts:
+            found = routes.route(self._settings, facts, instance.waived)
+        if found.code:
+            raise Hold(found.code, found.detail)
+        return found.wanted
 
 
 def workers(settings: Settings) -> int:

@@ -8,33 +8,28 @@ Repeats    after a crash an unanswered object is sent again by its modality
 Logs       listening, associated, ended, received, refused
 """
 
-import contextlib
-import errno
 import selectors
 import socket
 import threading
 from collections import Counter
 
 from gateway import logs
-from gateway.config.model import Listen, Settings
+from gateway.config.model import Settings
 from gateway.dicom import pdu
 from gateway.dicom.accept import Association
 from gateway.dicom.service import Ended, Service, Terms
+from gateway.dicom.tls import BadFile
 from gateway.dicom.wire import Wire
+from gateway.doors import Door, open_doors
+from gateway.reasons_tls import CALLER
+from gateway.reports import reports
+from gateway.services import callers
+from gateway.services.asked_back import AskedBack
 from gateway.services.echo import Echo
-from gateway.services.storage import Storage, source_of
+from gateway.services.storage import Storage
 from spool.store import Spool
 
 WHO = "receive"
-
-
-class CannotListen(Exception):
-    """A door cannot be opened; `code` is stable, `place` is address and port."""
-
-    def __init__(self, fault: OSError, place: str) -> None:
-        super().__init__(f"{place}: {fault.strerror}")
-        codes = {errno.EADDRINUSE: "port-in-use", errno.EACCES: "port-not-allowed"}
-        self.code, self.place = codes.get(fault.errno or 0, "address-unknown"), place
 
 
 class Seats:
@@ -81,14 +76,18 @@ class Receive:
 
     def __init__(self, settings: Settings, spool: Spool) -> None:
         self._settings = settings
-        receive = settings.receive
+        receive, asked_back = settings.receive, AskedBack(spool, callers.our_titles(settings))
+        asked_back.sweep()
         storage = Storage(
             spool.receiving,
             settings.source,
             receive.private_transfer_syntaxes,
             lambda: spool.ring("prepare"),
+            asked_back,
+            lambda peer: callers.may_store(settings, peer.calling_ae, peer.address),
         )
-        self._services: tuple[Service, ...] = (Echo(), storage)
+        commits = [one.name for one in settings.destination if one.confirm == "commitment"]
+        self._services: tuple[Service, ...] = (Echo(), storage, reports(spool, WHO, commits))
         self._seats = Seats(receive.max_associations, receive.max_associations_per_address)
         self._associations: dict[Association, threading.Thread] = {}
         self._lock = threading.Lock()
@@ -100,9 +99,9 @@ class Receive:
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake, selectors.EVENT_READ)
             for door in self._doors:
-                selector.register(door, selectors.EVENT_READ, door)
-                address, port = door.getsockname()[:2]
-                logs.info(WHO, "listening", address=address, port=port)
+                selector.register(door.socket, selectors.EVENT_READ, door)
+                address, port = door.socket.getsockname()[:2]
+                logs.info(WHO, "listening", kind=door.settings.kind, address=address, port=port)
             while not self._stopping:
                 for key, _ in selector.select():
                     if key.data and not self._stopping:
@@ -127,23 +126,31 @@ class Receive:
         with self._lock:
             return list(self._associations.items())
 
-    def _admit(self, door: socket.socket) -> None:
+    def _admit(self, door: Door) -> None:
         try:
-            connected, (address, *_) = door.accept()
+            connected, (address, *_) = door.socket.accept()
         except OSError as fault:  # the peer went away, or there are no more descriptors
             logs.warning(WHO, "not-admitted", detail=fault)
             return
-        threading.Thread(target=self._serve, args=(connected, address), daemon=True).start()
+        threading.Thread(target=self._meet, args=(door, connected, address), daemon=True).start()
 
-    def _serve(self, connected: socket.socket, address: str) -> None:
+    def _meet(self, door: Door, connected: socket.socket, address: str) -> None:
+        try:
+            wire = door.wire(connected, self._settings.receive.request_s)
+        except BadFile as fault:
+            connected.close()
+            logs.error(WHO, "not-admitted", address=address, code=fault.code, detail=fault.detail)
+        else:
+            self._serve(wire, address)
+
+    def _serve(self, wire: Wire, address: str) -> None:
         receive, seat = self._settings.receive, Seat(self._seats, address)
         terms = Terms(
-            lambda request: self._may_enter(request, seat),
+            lambda request: self._may_enter(request, seat, wire),
             receive.max_pdu_bytes,
             receive.request_s,
             receive.idle_s,
         )
-        wire = Wire(connected, receive.request_s)
         association = Association(wire, address, self._services, terms)
         with self._lock:
             self._associations[association] = threading.current_thread()
@@ -154,23 +161,24 @@ class Receive:
             with self._lock:
                 del self._associations[association]
 
-    def _may_enter(self, request: pdu.Request, seat: Seat) -> pdu.Rejection | None:
+    def _may_enter(self, request: pdu.Request, seat: Seat, wire: Wire) -> pdu.Rejection | None:
         calling, called = pdu.ae_text(request.calling_ae), pdu.ae_text(request.called_ae)
-        receive, own = self._settings.receive, self._settings.gateway.ae_title
-        if receive.called_ae_title == "own" and called != own:
+        if not callers.is_our_title(self._settings, called):
             return pdu.CALLED_AE_NOT_RECOGNIZED
-        known = source_of(self._settings.source, calling, seat.address)
-        if receive.callers == "listed" and not known:
+        if not callers.may_call(self._settings, calling, seat.address):
             return pdu.CALLING_AE_NOT_RECOGNIZED
         if self._stopping:
             return pdu.TEMPORARY_CONGESTION
         if not seat.take():
             return pdu.LOCAL_LIMIT_EXCEEDED
-        logs.info(WHO, "associated", ae=calling, called=called, address=seat.address)
+        shown = wire.certificate
+        named = {"certificate": ",".join(shown.names)} if shown else {}
+        logs.info(WHO, "associated", ae=calling, called=called, address=seat.address, **named)
         return None
 
     def _log(self, ended: Ended, address: str) -> None:
         usual = ended.how in {"released", "stopped"}
+        words = {"text": CALLER[ended.how][0]} if ended.how in CALLER else {}
         (logs.info if usual else logs.warning)(
             WHO,
             "ended",
@@ -179,27 +187,5 @@ class Receive:
             how=ended.how,
             detail=ended.detail,
             messages=ended.messages,
+            **words,
         )
-
-
-def open_doors(settings: Settings) -> list[socket.socket]:
-    """Return a listening socket for each `[[listen]]` door that speaks DICOM.
-
-    Raises
-    ------
-    CannotListen
-        One of them cannot be opened; none stays open.
-    """
-    with contextlib.ExitStack() as opened:
-        doors = [one for one in settings.listen if one.kind == "dicom"]
-        found = [opened.enter_context(_listen(one)) for one in doors]
-        opened.pop_all()
-    return found
-
-
-def _listen(door: Listen) -> socket.socket:
-    family = socket.AF_INET6 if ":" in door.address else socket.AF_INET
-    try:
-        return socket.create_server((door.address, door.port), family=family, backlog=128)
-    except OSError as fault:
-        raise CannotListen(fault, f"{door.address}:{door.port}") from fault

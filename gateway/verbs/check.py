@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway import audit, operate
+from gateway.config import secret_files
 from gateway.config.model import Settings
+from gateway.config.routing import doubtful
 from gateway.config.unbuilt import not_built_yet
+from gateway.doors import CannotListen, open_doors
 from gateway.language import _
+from gateway.outage import stranded
 from gateway.reasons import explain
-from gateway.stages.receive import CannotListen, open_doors
 from gateway.start import CannotOpen
 from gateway.verbs.output import as_json, shown
 from gateway.verbs.person import who
@@ -36,13 +39,27 @@ def check(settings: Settings, *, json: bool, files: bool, seen: bool) -> int:
         Do not show again what happened.
     """
     notices = [
-        {"code": one.code, "key": one.key, "text": one.text} for one in not_built_yet(settings)
+        {"code": one.code, "key": one.key, "text": one.text}
+        for one in (
+            *not_built_yet(settings),
+            *doubtful(settings),
+            *secret_files.notices(settings),
+        )
     ]
     faults = [*_state_folder(settings), *_database(settings), *_doors(settings)]
+    known = operate.certificates_of(settings, None)
     spool: dict[str, Any] = {}
     if not faults and _has_spool(settings):
         spool = _spool(settings, files=files, seen=seen)
         faults += _spool_faults(spool)
+        notices += _stranded(spool)
+        known = spool.pop("certificates")
+    faults += [_only(one, "code", "text") for one in known if _is_unusable(one)]
+    notices += [
+        _only(one, "code", "text") | {"key": one["place"]}
+        for one in known
+        if one["code"] and not _is_unusable(one)
+    ]
     answer = {"file": str(settings.file), "faults": faults, "notices": notices, "spool": spool}
     if json:
         as_json(answer)
@@ -90,11 +107,22 @@ def _spool(settings: Settings, *, files: bool, seen: bool) -> dict[str, Any]:
     try:
         found = _read_files(spool) if files else audit.quick(spool)
         found["incidents"] = operate.incidents(spool)
+        found["stranded"] = stranded(settings, spool)
+        found["certificates"] = operate.certificates_of(settings, spool.facts)
         if seen:
             spool.incidents.see(who())
         return found
     finally:
         spool.close()
+
+
+def _is_unusable(certificate: dict[str, Any]) -> bool:
+    """Tell whether it is in the way of running; what an archive has shown is not ours to judge."""
+    return certificate["code"] == "tls-own-ended" or certificate["days_left"] is None
+
+
+def _only(one: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: one[key] for key in keys}
 
 
 def _read_files(spool: Spool) -> dict[str, Any]:
@@ -111,6 +139,13 @@ def _spool_faults(spool: dict[str, Any]) -> Iterator[dict[str, str]]:
     for one in spool.get("damaged", ()):
         code = "row-without-blob" if one["damage"] == "missing" else "blob-damaged"
         yield _fault(code, f"{one['instance']} {one['blob']}")
+
+
+def _stranded(spool: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Name what waits for a destination that is not configured any more: it goes nowhere."""
+    for name, left in spool["stranded"].items():
+        counts = ", ".join(f"{state} {count}" for state, count in left.items())
+        yield _fault("destination-removed", counts) | {"key": f'destination "{name}"'}
 
 
 def _fault(code: str, detail: str) -> dict[str, str]:

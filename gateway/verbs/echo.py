@@ -5,6 +5,7 @@ from dataclasses import asdict
 from gateway import operate
 from gateway.config.model import Settings
 from gateway.language import _
+from gateway.steer import UnknownDestination
 from gateway.verbs.output import as_json, fault
 
 EX_OK, EX_DATAERR, EX_UNAVAILABLE = 0, 65, 69
@@ -14,7 +15,7 @@ def echo(settings: Settings, name: str, *, json: bool) -> int:
     """Print what the destination answered; 0 for success."""
     try:
         found = operate.echo(settings, name)
-    except operate.UnknownDestination:
+    except UnknownDestination:
         fault("unknown-destination", name)
         return EX_DATAERR
     if json:

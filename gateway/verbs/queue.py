@@ -3,7 +3,8 @@
 from itertools import groupby
 from typing import Any
 
-from gateway import decide, operate
+from gateway import decide, operate, steer
+from gateway.config.model import Settings
 from gateway.language import N_, _
 from gateway.verbs.output import as_json, fault, shown, table
 from gateway.verbs.person import who
@@ -55,7 +56,14 @@ def show_item(spool: Spool, key: str, *, json: bool) -> int:
 
 
 def decide_keys(
-    spool: Spool, verb: str, keys: list[str], destination: str, *, dry_run: bool, json: bool
+    settings: Settings,
+    spool: Spool,
+    verb: str,
+    keys: list[str],
+    destination: str,
+    *,
+    dry_run: bool,
+    json: bool,
 ) -> int:
     """Decide about each of `keys`; print what was done."""
     what, _text = DECISIONS[verb]
@@ -64,6 +72,11 @@ def decide_keys(
     for key in keys:
         try:
             met = decide.by_key(spool, what, key, who(), destination=destination, dry_run=dry_run)
+            if what == "resend" and destination:
+                met = steer.offer_left(settings, spool, met, destination, who(), dry_run=dry_run)
+        except steer.UnknownDestination:
+            fault("unknown-destination", destination)
+            return EX_DATAERR
         except decide.UnknownItem:
             fault("unknown-item", key)
             code = EX_DATAERR

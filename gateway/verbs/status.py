@@ -1,10 +1,12 @@
 """status: how the gateway is, on one screen. Works while nothing runs."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from gateway import operate
 from gateway.config.model import Settings
 from gateway.language import N_, _
+from gateway.reasons import explain
 from gateway.verbs.output import as_json, shown, table
 from spool.store import Spool
 
@@ -19,6 +21,7 @@ STATES = {
     "sent": N_("sent"),
     "confirmed": N_("confirmed"),
     "cancelled": N_("cancelled"),
+    "superseded": N_("sent again"),
 }
 LEVELS = {
     "ok": N_("enough"),
@@ -50,6 +53,9 @@ def status(settings: Settings, spool: Spool, *, json: bool) -> int:
     _print_waiting(facts)
     print(_disk(facts["disk"]))
     _print_destinations(facts)
+    for one in facts["certificates"]:
+        if one["code"]:
+            print(shown(f"! {one['text']} [{one['code']}]"))
     print_incidents(facts["incidents"])
     if facts["incidents"]:
         print(_("When you have read this, type 'gateway check --seen'."))
@@ -79,25 +85,49 @@ def _disk(disk: dict[str, Any]) -> str:
     return text.format(level=level, free=free, hours=disk["hours_left"])
 
 
+def breaker_text(one: dict[str, Any]) -> str:
+    """Return how a destination is, in a word or two."""
+    if not one["configured"]:
+        return _("not configured any more")
+    if one["paused"]:
+        return _("paused")
+    return _(BREAKERS.get(one["breaker"], one["breaker"]))
+
+
 def _print_destinations(facts: dict[str, Any]) -> None:
     if not facts["destinations"]:
         print(_("No destination is configured: everything received is kept here."))
         return
-    heading = [_("Destination"), _("State"), *(state_text(one) for one in _SHOWN)]
-    rows = [heading]
+    rows = [[_("Destination"), _("State"), *(state_text(one) for one in _SHOWN)]]
     for name, one in facts["destinations"].items():
         counts = facts["deliveries"][name]
-        state = _(BREAKERS.get(one["breaker"], one["breaker"]))
-        rows.append([name, state, *(str(counts[state]) for state in _SHOWN)])
+        rows.append([name, breaker_text(one), *(str(counts[state]) for state in _SHOWN)])
     table(rows)
     for name, one in facts["destinations"].items():
-        if one["last_error"]["code"]:
-            text = _("{name}: {error} Next try in {seconds} s. [{code}]")
-            error = one["last_error"]
-            said = text.format(
-                name=name, error=error["text"], seconds=one["next_try_s"], code=error["code"]
-            )
-            print(shown(said))
+        for line in _remarks(name, one, facts["deliveries"][name]):
+            print(shown(line))
+
+
+def _remarks(name: str, one: dict[str, Any], counts: dict[str, int]) -> Iterator[str]:
+    """Say what a person should know of a destination."""
+    waits = one["unconfirmed"]
+    if not one["configured"] and (counts["queued"] or counts["held"] or waits["count"]):
+        yield f"{name}: {explain('destination-removed')} [destination-removed]"
+    if one["fallback"]:
+        text = _("{name}: {other} gets what waits for it, until it is back.")
+        yield text.format(name=name, other=one["fallback"])
+    if one["last_error"]["code"] and not one["paused"]:
+        text = _("{name}: {error} Next try in {seconds} s. [{code}]")
+        error = one["last_error"]
+        yield text.format(
+            name=name, error=error["text"], seconds=one["next_try_s"], code=error["code"]
+        )
+    if waits["count"]:
+        text = _("{name}: {count} sent and not confirmed yet, the oldest since {minutes} min.")
+        minutes = waits["oldest_s"] // 60
+        yield text.format(name=name, count=waits["count"], minutes=minutes)
+    for error in waits["in_the_way"]:
+        yield f"{name}: {error['text']} [{error['code']}]"
 
 
 _SHOWN = ("queued", "sent", "confirmed", "held")

@@ -9,6 +9,7 @@ Repeats    a file that got its row is no longer without one
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from spool.blobfile import Described, describe, salvage
 from spool.blobs import Blobs
@@ -29,12 +30,15 @@ _Work = Callable[[sqlite3.Connection], object]
 _SOURCE = (
     "SELECT r.id, r.instance_id, r.blob,"
     " i.state IN ('received', 'ready', 'held', 'withdrawn') AS lives,"
-    " EXISTS (SELECT 1 FROM rendition c WHERE c.instance_id = i.id AND c.role = 'compressed'"
-    " AND c.gone_at = 0) AS has_compressed"
+    " EXISTS (SELECT 1 FROM rendition c WHERE c.instance_id = i.id AND c.role = :role"
+    " AND c.sop_instance_uid = :uid AND c.gone_at = 0) AS has_such"
     " FROM rendition r JOIN instance i ON i.id = r.instance_id"
-    " WHERE r.sop_instance_uid = ? AND r.sha256 = ? AND ? IN ('', r.blob) AND i.state <> 'merged'"
+    " WHERE r.sop_instance_uid = :made_from_uid AND r.sha256 = :made_from"
+    " AND :source_blob IN ('', r.blob) AND i.state <> 'merged'"
     " ORDER BY lives DESC, r.id LIMIT 1"
 )
+#: What is made for each destination that wants it: the archive may have these very bytes already.
+_MADE = (Role.COMPRESSED, Role.HTJ2K, Role.LOSSY)
 
 
 @dataclass(slots=True)
@@ -116,36 +120,53 @@ class Adopting:
         in itself. What is left over can be made again, and goes.
         """
         about = said.about
-        made_from, source_blob = about.get("made_from", ""), about.get("made_from_blob", "")
-        key = (about["sop_instance_uid"], made_from, source_blob)
+        key = {
+            "role": about.get("role"),
+            "uid": about["sop_instance_uid"],
+            "made_from_uid": about.get("made_from_uid", about["sop_instance_uid"]),
+            "made_from": about.get("made_from", ""),
+            "source_blob": about.get("made_from_blob", ""),
+        }
         source = next(iter(self._database.read(_SOURCE, key)), None)
-        can_take = source and source["lives"] and not source["has_compressed"]
-        if source and can_take and about.get("role") == Role.COMPRESSED:
+        if source and self._is_missed(source, about):
             self._write([lambda db: self._attach(db, source, name, said)])
             done.attached += 1
-        elif not source or (can_take and not self._blobs.path(source["blob"]).exists()):
+        elif not source or (_can_take(source) and self._is_lost(source)):
             self._write([self._adoption(name, said)])
             done.taken_in += 1
         else:
             self._blobs.discard(name)
             done.removed += 1
 
+    def _is_missed(self, source: sqlite3.Row, about: dict[str, Any]) -> bool:
+        """Tell whether the instance lacks it. Only what equals a lost source stands in for it."""
+        role = about.get("role")
+        stands_in = role == Role.COMPRESSED or not self._is_lost(source)
+        return role in _MADE and stands_in and _can_take(source)
+
+    def _is_lost(self, source: sqlite3.Row) -> bool:
+        return not self._blobs.path(source["blob"]).exists()
+
     def _attach(
         self, db: sqlite3.Connection, source: sqlite3.Row, name: str, said: Described
     ) -> None:
         about = said.about
         made = Rendition(
-            Role.COMPRESSED,
+            Role(about["role"]),
             about["sop_instance_uid"],
             about["sop_class_uid"],
             about["transfer_syntax_uid"],
             self._blob(name, said),
             made_from=source["id"],
             recipe="found again",
-            proved=True,
+            proved=about["role"] != Role.LOSSY,  # that one is equal to nothing
         )
         insert_rendition(db, source["instance_id"], made, self._clock.utc())
 
     def _blob(self, name: str, said: Described) -> Blob:
         path = self._blobs.path(name)
         return Blob(name, path, said.dataset_offset, said.dataset_bytes, said.sha256)
+
+
+def _can_take(source: sqlite3.Row) -> bool:
+    return bool(source["lives"]) and not source["has_such"]

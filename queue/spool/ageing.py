@@ -14,7 +14,7 @@ import sqlite3
 
 from spool.clock import Clock
 from spool.database import Database
-from spool.rows import note
+from spool.rows import CHECK_WAIT_MOST_S, note
 
 ROWS_MOST = 500
 #: A clock that moves by more against the boot's has been set; slower, it is only being corrected.
@@ -30,6 +30,17 @@ def trusted_s(db: sqlite3.Connection, clock: Clock) -> float:
     return float(row["seconds"] + max(0.0, since))
 
 
+def tick(db: sqlite3.Connection, clock: Clock) -> float:
+    """Write down the time that went by and return the trusted seconds."""
+    now = trusted_s(db, clock)
+    db.execute(
+        "INSERT INTO trusted_time VALUES (1, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+        " boot_id = excluded.boot_id, boottime = excluded.boottime, seconds = excluded.seconds",
+        (clock.boot_id, clock.boottime(), now),
+    )
+    return now
+
+
 class Ageing:
     """What the stage `tend` calls."""
 
@@ -39,7 +50,7 @@ class Ageing:
 
     def tick(self) -> float:
         """Write down the time that went by and return the trusted seconds."""
-        return self._database.write(self._tick)
+        return self._database.write(lambda db: tick(db, self._clock))
 
     def follow_clock(self, longest_s: float) -> bool:
         """Let nobody wait for longer than `longest_s` once the clock has stepped; tell whether."""
@@ -54,21 +65,16 @@ class Ageing:
         """Hold what waited for longer than `give_up_s`; return how many, at most `ROWS_MOST`."""
         return self._database.write(lambda db: self._give_up(db, give_up_s))
 
-    def _tick(self, db: sqlite3.Connection) -> float:
-        now = trusted_s(db, self._clock)
-        db.execute(
-            "INSERT INTO trusted_time VALUES (1, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-            " boot_id = excluded.boot_id, boottime = excluded.boottime, seconds = excluded.seconds",
-            (self._clock.boot_id, self._clock.boottime(), now),
-        )
-        return now
-
     def _cut_waits(self, db: sqlite3.Connection, longest_s: float) -> None:
-        most = self._clock.utc() + longest_s
-        for table, state in (("instance", "received"), ("delivery", "queued")):
+        now = self._clock.utc()
+        for table, column, state, most_s in (
+            ("instance", "not_before", "state = 'received'", longest_s),
+            ("delivery", "not_before", "state = 'queued'", longest_s),
+            ("delivery", "check_at", "state = 'sent' AND settled_at = 0", CHECK_WAIT_MOST_S),
+        ):
             db.execute(
-                f"UPDATE {table} SET not_before = ? WHERE state = '{state}' AND not_before > ?",
-                (most, most),
+                f"UPDATE {table} SET {column} = :most WHERE {state} AND {column} > :most",
+                {"most": now + most_s},
             )
 
     def _give_up(self, db: sqlite3.Connection, give_up_s: float) -> int:

@@ -69,7 +69,7 @@ class Counting:
     def find(self, wanted: Filter) -> list[dict[str, Any]]:
         """Return the instances that match, oldest first, each with renditions and deliveries."""
         rows = self._database.read(
-            f"SELECT * FROM instance i WHERE {_where(wanted)} ORDER BY id LIMIT :most",
+            f"SELECT * FROM instance i WHERE {where_clause(wanted)} ORDER BY id LIMIT :most",
             asdict(wanted),
         )
         return [self._whole(row) for row in rows]
@@ -171,7 +171,8 @@ def _parts(wanted: Filter, clauses: dict[str, str]) -> list[str]:
     return [clause for name, clause in clauses.items() if getattr(wanted, name)]
 
 
-def _where(wanted: Filter) -> str:
+def where_clause(wanted: Filter) -> str:
+    """Return the SQL condition on instance `i`; the filter's words are its parameters."""
     parts = ["i.id > :after_id", *_parts(wanted, _OF_INSTANCE)]
     delivery = _parts(wanted, _OF_DELIVERY)
     if delivery:

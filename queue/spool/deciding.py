@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from spool.clock import Clock
 from spool.database import Database
 from spool.decisions import Decided, Decisions
-from spool.moving import Moves, hold_instance
+from spool.model import OPERATOR, UNREADABLE
+from spool.moving import Moves, hold, hold_instance
+from spool.rounds import best_rendition, is_live, is_ready, open_round
 from spool.rows import note
 
 
@@ -33,6 +35,9 @@ class _Undone(Exception):
 
 #: One transaction of a decision about many items: whatever of these is reached first.
 ROWS_MOST, TRANSACTION_S = 500, 0.02
+
+#: What keeps an item here, and the code that says so.
+HOLDS = {"hold": OPERATOR, UNREADABLE: UNREADABLE}
 
 #: These are about the instance, whatever destination is named.
 WHOLE = ("withdraw", "restore")
@@ -107,32 +112,55 @@ class Deciding:
             if possible and not dry_run:
                 yield from self._put_down(what, possible, who)
 
-    def come_into_force(self, instance_id: int, blob: str) -> list[str]:
-        """Apply what stands beside the blob and not in the rows; return what that was.
+    def come_into_force(self, instance_id: int) -> list[str]:
+        """Apply what stands beside its blobs and not in the rows; return what that was.
 
-        The last word about a destination counts there, whatever was said of the whole before.
+        The last word about a destination counts there, whatever was said of the whole before. A
+        line that is rotten holds the instance, until a person decides who was told of it.
         """
-        decided = self._decisions.in_force(blob)
+        blobs = self._blobs_of(instance_id)
+        for blob in blobs:
+            self._decisions.tell_rot(blob, self._clock.utc())
+        decided, added = self._decisions.in_force(*blobs), self._decisions.added(*blobs)
         if not decided:
             return []
-        return self._database.write(lambda db: self._come_into_force(db, instance_id, decided))
+        return self._database.write(
+            lambda db: self._come_into_force(db, instance_id, decided, added)
+        )
 
     def _come_into_force(
-        self, db: sqlite3.Connection, instance_id: int, decided: dict[str, str]
+        self, db: sqlite3.Connection, instance_id: int, decided: dict[str, str], added: set[str]
     ) -> list[str]:
         whole = decided.get("", "")
         applied = []
         if whole == "withdraw" and self._moves["withdraw"](db, instance_id, ""):
             applied.append("withdraw")
-        if whole == "hold" and hold_instance(db, instance_id):
+        if whole in HOLDS and hold_instance(db, instance_id, HOLDS[whole]):
             applied.append("hold")
+        opened = [to for to in sorted(added) if self._send_there(db, instance_id, to)]
+        applied += ["resend"] * len(opened)
         for destination in _open_destinations(db, instance_id):
             what = decided.get(destination, whole)
-            if what in ("hold", "cancel") and self._moves[what](db, instance_id, destination):
-                applied.append(what)
+            if self._stops(db, instance_id, destination, what):
+                applied.append("hold" if what in HOLDS else what)
         for what in applied:
             note(db, self._clock.utc(), "repair", what, instance_id=instance_id)
         return applied
+
+    def _stops(self, db: sqlite3.Connection, instance_id: int, destination: str, what: str) -> bool:
+        """Keep from going what a person does not want to go; tell whether anything was about to."""
+        if what in HOLDS:
+            return bool(hold(db, instance_id, destination, HOLDS[what]))
+        return what == "cancel" and bool(self._moves[what](db, instance_id, destination))
+
+    def _send_there(self, db: sqlite3.Connection, instance_id: int, destination: str) -> bool:
+        """Open what a person opened after these rows were written."""
+        if not is_ready(db, instance_id) or is_live(db, instance_id, destination):
+            return False
+        rendition_id = best_rendition(db, instance_id)
+        if rendition_id:
+            open_round(db, self._clock, instance_id, destination, rendition_id)
+        return bool(rendition_id)
 
     def _decide(self, what: str, instance_id: int, who: str, destination: str) -> None:
         (outcome,) = self.decide(what, [(instance_id, destination)], who)

@@ -10,11 +10,12 @@ from spool.blobs import Blobs
 from spool.clock import Clock
 from spool.database import Database
 from spool.earlier import IS_BEHIND
-from spool.errors import LostClaim
-from spool.model import Delivery, Rendition
+from spool.model import Delivery, Priority, Rendition
+from spool.pausing import NOT_PAUSED
+from spool.refusals import refused
 from spool.retiring import settle
 from spool.rows import (
-    FREE,
+    IS_FREE,
     RENDITION_COLUMNS,
     Leases,
     Turns,
@@ -29,16 +30,24 @@ _NEXT_DOOR = (
     " AND priority = :priority AND door > :door"
 )
 _SEEK = (
-    "SELECT id FROM delivery d WHERE destination = :to AND state = 'queued'"
-    f" AND priority = :priority AND door = :door AND not_before <= :now AND {FREE}"
-    f" AND NOT {IS_BEHIND} ORDER BY not_before, id LIMIT 1"
+    "SELECT d.id, d.priority, d.door, (SELECT bytes FROM rendition WHERE id = d.rendition_id)"
+    " AS bytes FROM delivery d WHERE d.destination = :to AND d.state = 'queued'"
+    f" AND d.priority = :priority AND d.door = :door AND d.not_before <= :now AND {IS_FREE}"
+    f" AND NOT {IS_BEHIND} AND {NOT_PAUSED} ORDER BY d.not_before, d.id LIMIT 1"
 )
 _CLAIM = (
-    "UPDATE delivery SET lease = :lease, lease_until = :until, attempts = attempts + 1"
-    f" WHERE id = ({_SEEK}) RETURNING *"
+    "UPDATE delivery SET lease = ?, lease_until = ?, attempts = attempts + 1, tried = 1"
+    " WHERE id = ? RETURNING *"
 )
 _RENDITION = f"SELECT {RENDITION_COLUMNS} FROM rendition r WHERE r.id = ?"
 _MINE = " WHERE id = ? AND state = 'queued' AND lease = ?"
+
+#: The archive is asked about what it took after so long, where nobody says otherwise, seconds.
+CHECK_AFTER_S = 5.0
+
+
+#: So many tries in a row have each a line in the history.
+TOLD_EACH = 8
 
 
 class Delivering:
@@ -50,7 +59,20 @@ class Delivering:
 
     def claim(self, destination: str) -> Delivery | None:
         """Return the most urgent delivery that is due there, or None."""
-        return self._database.write(lambda db: self._claim(db, destination))
+        found = self.claim_batch(destination, 1, 0)
+        return found[0] if found else None
+
+    def claim_batch(self, destination: str, count_most: int, bytes_most: int) -> list[Delivery]:
+        """Return the most urgent ones that are due there, all of one priority, in fair turns.
+
+        Parameters
+        ----------
+        bytes_most
+            Of their data sets together; the first goes whatever its size.
+        """
+        return self._database.write(
+            lambda db: self._claim_batch(db, destination, count_most, bytes_most)
+        )
 
     def next_due_s(self, destination: str) -> float | None:
         """Return the seconds until the next queued delivery is due, None where there is none."""
@@ -100,35 +122,38 @@ class Delivering:
         """
         return self._database.write(lambda db: self._freeze(db, delivery, rendition))
 
-    def sent(self, delivery: Delivery, detail: str = "", *, settles: bool = False) -> None:
+    def sent(
+        self,
+        delivery: Delivery,
+        detail: str = "",
+        *,
+        settles: bool = False,
+        check_after_s: float = CHECK_AFTER_S,
+    ) -> None:
         """Say that the archive answered success; `detail` is its warning, if any.
 
-        `settles`: nothing firmer is asked of this destination, so the instance may retire.
+        Parameters
+        ----------
+        settles
+            Nothing firmer is asked of this destination, so the instance may retire.
+        check_after_s
+            Else: after so long it is due to be asked about.
         """
-        self._database.write(lambda db: self._sent(db, delivery, detail, settles=settles))
-
-    def confirmed(self, delivery_id: int, detail: str) -> None:
-        """Say that the archive has it; `detail` is how that was found out.
-
-        Raises
-        ------
-        LostClaim
-            The delivery is not `sent`.
-        """
-        self._database.write(lambda db: self._confirmed(db, delivery_id, detail))
+        check_at = self._clock.utc() + check_after_s
+        self._database.write(lambda db: self._sent(db, delivery, detail, check_at, settles=settles))
 
     def defer(
         self, delivery: Delivery, code: str, text: str, delay_s: float, *, away: bool = False
     ) -> None:
         """Try again after `delay_s`, or, if the destination is `away`, when it is back."""
         self._database.write(
-            lambda db: self._defer(db, delivery, code, text, delay_s, refused=0, away=away)
+            lambda db: self._defer(db, delivery, code, text, delay_s, refusals=0, away=away)
         )
 
     def refuse(self, delivery: Delivery, code: str, text: str, delay_s: float) -> None:
         """Count a refusal of the object itself, and try again after `delay_s`."""
         self._database.write(
-            lambda db: self._defer(db, delivery, code, text, delay_s, refused=1, away=False)
+            lambda db: self._defer(db, delivery, code, text, delay_s, refusals=1, away=False)
         )
 
     def hold(self, delivery: Delivery, code: str, text: str) -> None:
@@ -144,18 +169,24 @@ class Delivering:
             )
         )
 
-    def _claim(self, db: sqlite3.Connection, destination: str) -> Delivery | None:
-        lease, now = self._leases.new(), self._clock.utc()
-        values = self._leases.values() | {
-            "lease": lease.token,
-            "until": lease.until,
-            "now": now,
-            "to": destination,
-        }
+    def _claim_batch(
+        self, db: sqlite3.Connection, destination: str, count_most: int, bytes_most: int
+    ) -> list[Delivery]:
+        values = self._leases.values() | {"now": self._clock.utc(), "to": destination}
         turns = self._turns.setdefault(destination, Turns())
-        row = turns.claim(db, _NEXT_DOOR, _CLAIM, values)
-        if row is None:
-            return None
+        priorities, left, found = tuple(map(int, Priority)), bytes_most, list[Delivery]()
+        while len(found) < count_most:
+            row = turns.look(db, _NEXT_DOOR, _SEEK, values, priorities)
+            if row is None or (found and row["bytes"] > left):
+                break
+            turns.took(row)
+            found.append(self._take(db, row["id"]))
+            priorities, left = (row["priority"],), left - row["bytes"]
+        return found
+
+    def _take(self, db: sqlite3.Connection, delivery_id: int) -> Delivery:
+        lease = self._leases.new()
+        row = db.execute(_CLAIM, (lease.token, lease.until, delivery_id)).fetchone()
         rendition = db.execute(_RENDITION, (row["rendition_id"],)).fetchone()
         return _delivery_of(row, rendition_of(rendition, self._blobs))
 
@@ -174,30 +205,23 @@ class Delivering:
         return _delivery_of(row, rendition_of(frozen, self._blobs))
 
     def _sent(
-        self, db: sqlite3.Connection, delivery: Delivery, detail: str, *, settles: bool
+        self,
+        db: sqlite3.Connection,
+        delivery: Delivery,
+        detail: str,
+        check_at: float,
+        *,
+        settles: bool,
     ) -> None:
         settled_at = max(trusted_s(db, self._clock), 1e-3) if settles else 0
         done = db.execute(
             "UPDATE delivery SET state = 'sent', lease = '', sent_at = ?, settled_at = ?,"
-            " error_code = '', error_text = ?" + _MINE,
-            (self._clock.utc(), settled_at, detail, delivery.id, delivery.lease),
+            " check_at = ?, checks = 0, silent = 0, error_code = '', error_text = ?" + _MINE,
+            (self._clock.utc(), settled_at, check_at, detail, delivery.id, delivery.lease),
         )
         must_be_one(done, f"delivery {delivery.id}")
         self._note(db, delivery, "sent", detail)
         settle(db, self._clock, delivery.instance_id)
-
-    def _confirmed(self, db: sqlite3.Connection, delivery_id: int, detail: str) -> None:
-        now = self._clock.utc()
-        rows = db.execute(
-            "UPDATE delivery SET state = 'confirmed', settled_at = ? WHERE id = ?"
-            " AND state = 'sent' RETURNING instance_id, destination",
-            (max(trusted_s(db, self._clock), 1e-3), delivery_id),
-        ).fetchall()
-        if not rows:
-            raise LostClaim(f"delivery {delivery_id}")
-        instance_id, who = rows[0]["instance_id"], f"confirm@{rows[0]['destination']}"
-        note(db, now, who, "confirmed", detail, instance_id=instance_id, delivery_id=delivery_id)
-        settle(db, self._clock, instance_id)
 
     def _defer(
         self,
@@ -207,18 +231,22 @@ class Delivering:
         text: str,
         delay_s: float,
         *,
-        refused: int,
+        refusals: int,
         away: bool,
     ) -> None:
         due_at = self._clock.utc() + delay_s
+        row = db.execute("SELECT error_code FROM delivery WHERE id = ?", (delivery.id,)).fetchone()
         done = db.execute(
             "UPDATE delivery SET lease = '', not_before = ?, error_code = ?, error_text = ?,"
             " refusals = refusals + ?, away = ?" + _MINE,
-            (due_at, code, text, refused, away, delivery.id, delivery.lease),
+            (due_at, code, text, refusals, away, delivery.id, delivery.lease),
         )
         must_be_one(done, f"delivery {delivery.id}")
-        if refused:
+        if refusals:
             self._note(db, delivery, "refused", f"{code} {text}".strip())
+            refused(db, delivery.destination, code, self._clock.utc(), delivery.instance_id)
+        elif row["error_code"] != code or _is_told(delivery.attempts):
+            self._note(db, delivery, "deferred", f"{code} {text} try {delivery.attempts}")
 
     def _hold(self, db: sqlite3.Connection, delivery: Delivery, code: str, text: str) -> None:
         done = db.execute(
@@ -228,6 +256,7 @@ class Delivering:
         )
         must_be_one(done, f"delivery {delivery.id}")
         self._note(db, delivery, "held", f"{code} {text}".strip())
+        refused(db, delivery.destination, code, self._clock.utc(), delivery.instance_id)
 
     def _note(self, db: sqlite3.Connection, delivery: Delivery, what: str, detail: str) -> None:
         note(
@@ -239,6 +268,14 @@ class Delivering:
             instance_id=delivery.instance_id,
             delivery_id=delivery.id,
         )
+
+
+def _is_told(attempts: int) -> bool:
+    """Tell whether this try has its line: each of the first, then ever fewer.
+
+    A line at each of them would be millions in an outage of two weeks.
+    """
+    return attempts <= TOLD_EACH or attempts & (attempts - 1) == 0
 
 
 def _delivery_of(row: sqlite3.Row, rendition: Rendition) -> Delivery:

@@ -20,6 +20,7 @@ class DeliveryState(enum.StrEnum):
     CONFIRMED = "confirmed"  #: the archive has it: committed, found or read back
     HELD = "held"  #: waits for a person; the last error says for what
     CANCELLED = "cancelled"  #: a person does not want it there
+    SUPERSEDED = "superseded"  #: the archive did not have it when asked; a later round sends it
 
 
 class Role(enum.StrEnum):
@@ -28,6 +29,13 @@ class Role(enum.StrEnum):
     FALLBACK = "fallback"  #: re-encoded for an archive that refuses the others, proved
     CORRECTED = "corrected"  #: other patient or study, by a person's decision
     DEIDENTIFIED = "deidentified"  #: under a new UID
+    LOSSY = "lossy"  #: JPEG 2000 with loss, under a new UID
+    HTJ2K = "htj2k"  #: High-Throughput JPEG 2000, proved equal to what came
+
+
+#: Error codes of what waits for a person: one who said so, and one who must look, since what was
+#: decided about it cannot be read any more.
+OPERATOR, UNREADABLE = "operator", "decision-unreadable"
 
 
 class Priority(enum.IntEnum):
@@ -148,6 +156,55 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A delivery that the archive took, under a claim: it is asked whether it has it."""
+
+    delivery_id: int
+    instance_id: int
+    destination: str
+    round: int
+    rendition: Rendition
+    study_instance_uid: str  #: (0020,000D)
+    series_instance_uid: str  #: (0020,000E)
+    sent_at: float  #: UTC seconds
+    checks: int  #: claims for a check so far, this one included
+    lease: str
+    #: False: other bytes under this SOP Instance UID were handed to the destination too, so that a
+    #: query or a commitment cannot tell which of them it keeps.
+    first_of_uid: bool
+    silent: int = 0  #: transactions of storage commitment about it that brought no report in time
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A storage commitment transaction (PS3.4 annex J) whose report is overdue."""
+
+    uid: str  #: (0008,1195)
+    destination: str
+    asked: int  #: such transactions about one of its objects, this one included, the most
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an archive reported of one object, not acted on yet; `sent` is under a claim."""
+
+    transaction_uid: str
+    item_id: int
+    sent: Sent
+    failure: int | None  #: (0008,1197) Failure Reason; None: it commits to keep the object
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack:
+    """An object that was asked for by C-MOVE, in a scratch file that its taker removes."""
+
+    path: Path
+    dataset_offset: int
+    dataset_bytes: int
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """All that prepare puts down about one instance, in one transaction."""
 
@@ -155,8 +212,8 @@ class Decision:
     series_instance_uid: str  #: (0020,000E)
     station: str = ""
     renditions: tuple[Rendition, ...] = ()  #: beside the received one; id 0: it gets its row now
-    destinations: tuple[str, ...] = ()
-    sends: int = -1  #: index in `renditions` of the one to send; -1 the received one
+    #: (destination, index in `renditions` of the one to send; -1 the received one)
+    deliveries: tuple[tuple[str, int], ...] = ()
     content: Content | None = None  #: of what was received, where anything is known of the inside
     behind: Behind = Behind.NOTHING
     cancelled: str = ""  #: error code of deliveries that are not to be sent; "": they are

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from spool.ageing import trusted_s
 from spool.clock import Clock
+from spool.model import OPERATOR
 from spool.retiring import settle
 
 Move = Callable[[sqlite3.Connection, int, str], int]
@@ -56,7 +57,7 @@ class Moves:
             " d.priority, d.door, ? FROM delivery d JOIN rendition r ON r.id = d.rendition_id"
             " JOIN instance i ON i.id = d.instance_id"
             " WHERE d.instance_id = ? AND ? IN ('', d.destination) AND i.state = 'ready'"
-            " AND r.gone_at = 0 AND d.state IN ('sent', 'confirmed', 'cancelled')"
+            " AND r.gone_at = 0 AND d.state IN ('sent', 'confirmed', 'cancelled', 'superseded')"
             " AND d.round = (SELECT max(round) FROM delivery l WHERE l.instance_id = d.instance_id"
             " AND l.destination = d.destination)",
             (trusted_s(db, self._clock), instance_id, destination),
@@ -104,20 +105,20 @@ _AS_RECEIVED = (
 )
 
 
-def hold(db: sqlite3.Connection, instance_id: int, destination: str) -> int:
+def hold(db: sqlite3.Connection, instance_id: int, destination: str, code: str = OPERATOR) -> int:
     touched = db.execute(
-        "UPDATE delivery SET state = 'held', lease = '', error_code = 'operator', error_text = ''"
+        "UPDATE delivery SET state = 'held', lease = '', error_code = ?, error_text = ''"
         " WHERE instance_id = ? AND state = 'queued' AND ? IN ('', destination)",
-        (instance_id, destination),
+        (code, instance_id, destination),
     ).rowcount
-    return touched if destination else touched + hold_instance(db, instance_id)
+    return touched if destination else touched + hold_instance(db, instance_id, code)
 
 
-def hold_instance(db: sqlite3.Connection, instance_id: int) -> int:
+def hold_instance(db: sqlite3.Connection, instance_id: int, code: str = OPERATOR) -> int:
     return db.execute(
-        "UPDATE instance SET state = 'held', reason = 'operator', detail = '', lease = ''"
+        "UPDATE instance SET state = 'held', reason = ?, detail = '', lease = ''"
         " WHERE id = ? AND state = 'received'",
-        (instance_id,),
+        (code, instance_id),
     ).rowcount
 
 

@@ -20,6 +20,8 @@ from spool.earlier import (
     write_content,
 )
 from spool.model import (
+    OPERATOR,
+    UNREADABLE,
     Arrival,
     Content,
     Decision,
@@ -65,7 +67,8 @@ _KEPT = (
 #: What a person had decided about a destination before its delivery was made.
 _DECIDED = {
     "cancel": (DeliveryState.CANCELLED, ""),
-    "hold": (DeliveryState.HELD, "operator"),
+    "hold": (DeliveryState.HELD, OPERATOR),
+    UNREADABLE: (DeliveryState.HELD, UNREADABLE),
 }
 
 
@@ -187,8 +190,7 @@ class Preparing:
         now = self._clock.utc()
         ids = [one.id or insert_rendition(db, instance.id, one, now) for one in decision.renditions]
         write_content(db, instance, decision.content)
-        sends = instance.received.id if decision.sends < 0 else ids[decision.sends]
-        self._deliver_all(db, instance, decision, sends)
+        self._deliver_all(db, instance, decision, ids)
         done = db.execute(
             "UPDATE instance SET state = 'ready', reason = '', detail = '', lease = '',"
             " attempts = 0, study_instance_uid = ?, series_instance_uid = ?, station = ?"
@@ -210,20 +212,25 @@ class Preparing:
         note(db, now, self.WHO, "ready", instance_id=instance.id)
 
     def _deliver_all(
-        self, db: sqlite3.Connection, instance: Instance, decision: Decision, rendition_id: int
+        self, db: sqlite3.Connection, instance: Instance, decision: Decision, ids: list[int]
     ) -> None:
-        names = dict.fromkeys((instance.received.blob.name, instance.at_hand.blob.name))
-        decided: dict[str, str] = {}
-        for name in names:
-            decided |= self._decisions.in_force(name)
-        for destination in decision.destinations:
+        decided, added = self._decided(instance)
+        wanted = dict(decision.deliveries)
+        first = next(iter(wanted.values()), -1)
+        for destination, sends in (dict.fromkeys(sorted(added), first) | wanted).items():
             what = decided.get(destination, decided.get("", ""))
             state, code = _DECIDED.get(what, (DeliveryState.QUEUED, ""))
             if decision.cancelled:
                 state, code = DeliveryState.CANCELLED, decision.cancelled
+            rendition_id = instance.received.id if sends < 0 else ids[sends]
             values = {"state": state, "code": code, "behind": decision.behind}
             self._deliver(db, instance, values | {"to": destination, "rendition": rendition_id})
         say_who_waits(db, instance.id)
+
+    def _decided(self, instance: Instance) -> tuple[dict[str, str], set[str]]:
+        """Return what persons decided by destination, and where they sent it beside its routes."""
+        names = dict.fromkeys((instance.received.blob.name, instance.at_hand.blob.name))
+        return self._decisions.in_force(*names), self._decisions.added(*names)
 
     def _deliver(
         self, db: sqlite3.Connection, instance: Instance, values: dict[str, object]
@@ -234,7 +241,8 @@ class Preparing:
             " waits_since, state, error_code, behind)"
             " SELECT :id, :to, 1 + coalesce(max(round), 0), :rendition, :priority, :door, :since,"
             " :state, :code, :behind FROM delivery WHERE instance_id = :id AND destination = :to"
-            " HAVING coalesce(sum(state <> 'cancelled' OR :state = 'cancelled'), 0) = 0",
+            " HAVING coalesce(sum(state NOT IN ('cancelled', 'superseded')"
+            " OR (state = 'cancelled' AND :state = 'cancelled')), 0) = 0",
             values
             | {
                 "id": instance.id,

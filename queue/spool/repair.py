@@ -25,7 +25,7 @@ from spool.clock import Clock
 from spool.database import Database
 from spool.deciding import Deciding
 from spool.decisions import SUFFIX
-from spool.model import Role
+from spool.pausing import FILE, Pausing
 from spool.rows import note
 from spool.soundness import fault_of
 
@@ -34,7 +34,9 @@ from spool.soundness import fault_of
 class Incident:
     """What happened to the spool as a whole."""
 
-    code: str  #: database-rebuilt, database-emptied, taken-in-again, files-missing, blob-damaged
+    #: database-rebuilt, database-emptied, taken-in-again, files-missing, blob-damaged,
+    #: pauses-unreadable
+    code: str
     detail: str
 
 
@@ -84,6 +86,7 @@ class Repair:
     def __init__(self, database: Database, blobs: Blobs, deciding: Deciding, clock: Clock) -> None:
         self._database, self._blobs, self._deciding = database, blobs, deciding
         self._clock, self._adopting = clock, Adopting(database, blobs, clock)
+        self._pausing = Pausing(database, blobs, clock)
 
     def reconcile(self, incidents: list[Incident]) -> Reconciled:
         """Give every file an owner and every row its file; write down what happened."""
@@ -101,6 +104,8 @@ class Repair:
         )
         done.missing = self._miss(on_disk, "unproved" if incidents else "damaged")
         self._apply_decisions()
+        if incidents and not self._pausing.come_into_force():
+            incidents = [*incidents, Incident("pauses-unreadable", FILE)]
         self._database.write(_count_anew)
         self._write_down(incidents, done)
         return done
@@ -118,7 +123,7 @@ class Repair:
     def _living(self) -> list[sqlite3.Row]:
         """Return the renditions whose files should be there; those of years ago are not read."""
         return self._database.read(
-            "SELECT r.id, r.blob, r.role, r.instance_id, i.state FROM rendition r"
+            "SELECT r.id, r.blob, r.instance_id, i.state FROM rendition r"
             " JOIN instance i ON i.id = r.instance_id WHERE r.gone_at = 0"
         )
 
@@ -165,23 +170,26 @@ class Repair:
             " error_text = 'missing' WHERE rendition_id = ? AND state = 'queued'",
             (code, row["id"]),
         )
-        if row["role"] == Role.RECEIVED:
-            db.execute(
-                "UPDATE instance SET state = 'held', reason = ?, detail = 'missing', lease = ''"
-                " WHERE id = ? AND state = 'received' AND NOT EXISTS (SELECT 1 FROM rendition c"
-                " WHERE c.instance_id = instance.id AND c.role = 'compressed' AND c.gone_at = 0)",
-                (code, row["instance_id"]),
-            )
+        db.execute(
+            "UPDATE instance SET state = 'held', reason = ?, detail = 'missing', lease = ''"
+            " WHERE id = ? AND state = 'received' AND NOT EXISTS (SELECT 1 FROM rendition c"
+            " WHERE c.instance_id = instance.id AND c.role IN ('received', 'compressed')"
+            " AND c.gone_at = 0)",
+            (code, row["instance_id"]),
+        )
         note(db, now, WHO, "file missing", code, instance_id=row["instance_id"])
 
     def _apply_decisions(self) -> None:
+        owners: set[int] = set()
         for path in sorted(self._blobs.folder.glob(f"*/*{SUFFIX}")):
             name = f"{path.parent.name}/{path.name.removesuffix(SUFFIX)}"
             for row in self._database.read(_OWNER, (name,)):
                 if row["gone_at"] > 0:
                     path.unlink()  # we removed the blob: what counts stands beside another
                 else:
-                    self._deciding.come_into_force(row["instance_id"], name)
+                    owners.add(row["instance_id"])
+        for instance_id in sorted(owners):
+            self._deciding.come_into_force(instance_id)
 
     def _write_down(self, incidents: list[Incident], done: Reconciled) -> None:
         found = list(incidents)

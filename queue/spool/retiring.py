@@ -17,20 +17,23 @@ from spool.rows import note
 
 WHO = "retire"
 
-#: Every delivery is as firm as its destination asks, and there is one.
+#: Every delivery is as firm as its destination asks, and there is one. A superseded round is no
+#: longer one of them: where it was, there is a later one.
 _FIRM = (
     "EXISTS (SELECT 1 FROM delivery WHERE instance_id = instance.id)"
     " AND NOT EXISTS (SELECT 1 FROM delivery WHERE instance_id = instance.id AND NOT"
-    " (state IN ('confirmed', 'cancelled') OR (state = 'sent' AND settled_at > 0)))"
+    " (state IN ('confirmed', 'cancelled', 'superseded')"
+    " OR (state = 'sent' AND settled_at > 0)))"
 )
 
+#: What may still be sent again as it was, and what is still to be read back, keeps its bytes.
 _MAY_BE_TRIMMED = (
     "r.role = 'received' AND r.gone_at = 0"
     " AND EXISTS (SELECT 1 FROM instance i WHERE i.id = r.instance_id AND i.state = 'ready')"
     " AND EXISTS (SELECT 1 FROM rendition c WHERE c.made_from = r.id AND c.proved = 1"
     " AND c.role = 'compressed' AND c.gone_at = 0)"
     " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.rendition_id = r.id"
-    " AND d.state IN ('queued', 'held'))"
+    " AND (d.state IN ('queued', 'held') OR (d.state = 'sent' AND d.settled_at = 0)))"
 )
 _TRIMMABLE = (
     "SELECT r.id, r.blob, (SELECT blob FROM rendition c WHERE c.made_from = r.id AND c.proved = 1"

@@ -2,7 +2,7 @@
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from spool.model import Blob, Priority, Rendition, Role
 LEASE_S = 21600.0
 #: Nothing that is put off waits longer, seconds: a wait beyond it comes of a clock that stepped.
 WAIT_MOST_S = 900.0
+#: The longest wait between two questions about what was sent, seconds.
+CHECK_WAIT_MOST_S = 3600.0
 
 RENDITION_COLUMNS = (
     "r.id AS r_id, r.role AS r_role, r.sop_instance_uid AS r_sop_instance_uid,"
@@ -50,8 +52,9 @@ class Leases:
         return {"boot": f"{self.clock.boot_id}/*", "up": self.clock.boottime()}
 
 
-#: SQL: nobody works on this row.
+#: SQL: nobody works on this row; `IS_FREE` of the delivery `d`.
 FREE = "(lease = '' OR lease NOT GLOB :boot OR lease_until <= :up)"
+IS_FREE = "(d.lease = '' OR d.lease NOT GLOB :boot OR d.lease_until <= :up)"
 
 
 class Turns:
@@ -69,15 +72,32 @@ class Turns:
         self, db: sqlite3.Connection, next_door: str, claim: str, values: dict[str, Any]
     ) -> sqlite3.Row | None:
         """Return the row that `claim` gives for the most urgent priority and the next door."""
-        for priority in map(int, Priority):
+        row = self.look(db, next_door, claim, values)
+        if row:
+            self.took(row)
+        return row
+
+    def look(
+        self,
+        db: sqlite3.Connection,
+        next_door: str,
+        seek: str,
+        values: dict[str, Any],
+        priorities: Iterable[int] = tuple(map(int, Priority)),
+    ) -> sqlite3.Row | None:
+        """Return what `seek` gives, with its priority and door; the turn is not over by that."""
+        for priority in priorities:
             for door in _doors(
                 db, next_door, values | {"priority": priority}, self._last.get(priority, "")
             ):
-                row = db.execute(claim, values | {"priority": priority, "door": door}).fetchone()
+                row = db.execute(seek, values | {"priority": priority, "door": door}).fetchone()
                 if row:
-                    self._last[priority] = door
                     return row  # type: ignore[no-any-return]
         return None
+
+    def took(self, row: sqlite3.Row) -> None:
+        """Say that the row was taken: it is the next door's turn."""
+        self._last[row["priority"]] = row["door"]
 
 
 def _doors(

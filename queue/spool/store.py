@@ -7,15 +7,20 @@ from spool.ageing import Ageing
 from spool.blobs import Blobs
 from spool.breakers import Breakers
 from spool.clock import Clock
+from spool.committing import Committing
+from spool.confirming import Confirming
 from spool.counting import Counting
 from spool.database import Database
 from spool.deciding import Deciding
 from spool.decisions import Decisions
 from spool.delivering import Delivering
 from spool.doorbell import Doorbell
+from spool.facts import Facts
 from spool.incidents import Incidents
 from spool.lock import Lock, is_held
+from spool.operating import Operating
 from spool.preparing import Preparing
+from spool.readbacks import Readbacks
 from spool.receiving import Receiving
 from spool.repair import Repair
 from spool.retiring import Retiring
@@ -36,7 +41,8 @@ class NotMigrated(Exception):
 class Spool:
     """The spool in `state_dir`; sockets and locks lie in `run_dir`.
 
-    `receiving`, `preparing`, `delivering`, `breakers`, `deciding` and `counting` are its doors.
+    `receiving`, `preparing`, `delivering`, `confirming`, `committing`, `readbacks`, `breakers`,
+    `deciding`, `operating` and `counting` are its doors.
     It may be opened by many processes and used by many threads at once.
     """
 
@@ -58,9 +64,14 @@ class Spool:
         self.receiving = Receiving(self.database, self.blobs, self.room, self.clock)
         self.preparing = Preparing(self.database, self.blobs, self.decisions, self.clock, leases)
         self.delivering = Delivering(self.database, self.blobs, self.clock, leases)
+        self.confirming = Confirming(self.database, self.blobs, self.clock, leases)
+        self.committing = Committing(self.database, self.blobs, self.clock, leases)
+        self.readbacks = Readbacks(self.database, self.clock)
+        self.operating = Operating(self.database, self.blobs, self.decisions, self.clock)
         self.breakers = Breakers(self.database, self.clock)
         self.deciding = Deciding(self.database, self.decisions, self.clock)
         self.counting = Counting(self.database, self.clock)
+        self.facts = Facts(self.database)
         self.incidents = Incidents(self.database, self.clock)
         self.ageing = Ageing(self.database, self.clock)
         self.retiring = Retiring(self.database, self.blobs, self.decisions, self.clock)

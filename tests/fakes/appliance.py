@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gateway.config.show import as_toml
+from tests.fakes.known_secrets import look
 from tests.fakes.running import Running
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +76,7 @@ class Gateway:
 
     def verb(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Return what a verb of the command line printed."""
-        return subprocess.run(
+        done = subprocess.run(
             self.command(*arguments),
             env=os.environ | self.environment,
             capture_output=True,
@@ -82,6 +84,8 @@ class Gateway:
             timeout=60,
             check=False,
         )
+        look(done.stdout + done.stderr)
+        return done
 
     def status(self) -> dict[str, Any]:
         return self._json("status")
@@ -147,4 +151,4 @@ def _toml(name: str, content: Section | Sequence[Section]) -> list[str]:
 
 
 def _pairs(section: Section) -> list[str]:
-    return [f"{key} = {json.dumps(value)}\n" for key, value in section.items()]
+    return [f"{key} = {as_toml(value)}\n" for key, value in section.items()]

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.fakes.known_secrets import look
+
 #: man 2 prctl, PR_SET_PDEATHSIG: nothing outlives a test run that is killed itself.
 LEASH = ("setpriv", "--pdeathsig", "KILL")
 
@@ -94,8 +96,10 @@ class Running:
             for raw in output:
                 copy.write(raw)
                 copy.flush()
+                line = raw.decode("utf-8", "replace").rstrip("\n")
+                look(line)
                 with self._heard:
-                    self.lines.append(raw.decode("utf-8", "replace").rstrip("\n"))
+                    self.lines.append(line)
                     self._heard.notify_all()
         with self._heard:
             self._ended = True

@@ -1,6 +1,6 @@
 """scripted_archive: a storage SCP that does as it is told, also what no real peer would do.
 
-Takes      every presentation context, or those of `syntaxes` only
+Takes      every presentation context for storage, or those of `syntaxes` only
 Gives      every object that came whole, byte for byte, in `took`
 """
 
@@ -54,6 +54,9 @@ class _Gone(Exception):
 
 class ScriptedArchive:
     """Listens from construction to `close`. `standing` is done each time, `turns` first, once."""
+
+    #: How the abstract syntaxes begin that it serves: storage and verification, no queries.
+    serves: tuple[str, ...] = ("1.2.840.10008.5.1.4.1.1.", "1.2.840.10008.1.1")
 
     def __init__(self, syntaxes: Collection[str] | None = None, port: int = 0) -> None:
         self._syntaxes = syntaxes
@@ -127,6 +130,8 @@ class ScriptedArchive:
         uids = [(kind, part.rstrip(b"\0").decode()) for kind, part in ul.items(value[4:])]
         abstract = next(uid for kind, uid in uids if kind == 0x30)
         offered = [uid for kind, uid in uids if kind == 0x40]
+        if not abstract.startswith(self.serves):
+            return ul.item(0x21, bytes([value[0], 0, 3, 0]) + ul.item(0x40, offered[0].encode()))
         taken = [uid for uid in offered if self._syntaxes is None or uid in self._syntaxes]
         if not taken:
             return ul.item(0x21, bytes([value[0], 0, 4, 0]) + ul.item(0x40, offered[0].encode()))
@@ -144,7 +149,7 @@ class ScriptedArchive:
             association.request = ul.command_of(body[6:])
             association.data.clear()
             if association.request[0x800] == struct.pack("<H", ul.NO_DATA_SET):
-                self._reply(association, context, 0)
+                self._alone(association, context)
             return
         association.data += body[6:]
         if self._plan() is Fault.ABORT_IN:
@@ -152,7 +157,12 @@ class ScriptedArchive:
         if control & ul.LAST:
             self._whole(association, context)
 
+    def _alone(self, association: _Association, context: int) -> None:
+        """Answer a message without a data set."""
+        self._reply(association, context, 0)
+
     def _whole(self, association: _Association, context: int) -> None:
+        """Answer a message whose data set has come."""
         uid = association.request[0x1000].rstrip(b"\0").decode()
         abstract, syntax = association.contexts[context]
         one = Took(association.number, abstract, uid, syntax, bytes(association.data))

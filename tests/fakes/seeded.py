@@ -101,7 +101,7 @@ class Seeding:
         with self._only("instance", "sop_instance_uid = ?", uid):
             instance = self._spool.preparing.claim()
         assert instance
-        decision = Decision("1.2.3.4", "1.2.3.5", destinations=("archive",))
+        decision = Decision("1.2.3.4", "1.2.3.5", deliveries=(("archive", -1),))
         self._spool.preparing.ready(instance, decision)
         return uid
 

@@ -13,22 +13,27 @@ from spool.blobfile import verify
 from spool.deciding import WrongState
 from spool.decisions import Decided
 from spool.errors import Defer, Hold, LostClaim
-from spool.model import Content, Decision, Delivery, Instance, Priority, Rendition, Role
+from spool.model import Content, Decision, Delivery, Instance, Priority, Rendition, Role, Sent
+from tests.fakes.spool_asking import Asking
 from tests.fakes.spool_folder import SpoolFolder
 from tests.fakes.spool_items import Item, Refused, Sending
 from tests.fakes.spool_ledger import Ledger, Promise
 from tests.fakes.spool_model import SpoolModel
 from tests.fakes.spool_persons import WHOLE
-from tests.fakes.spool_told import learned, names_of, trusted_of
+from tests.fakes.spool_told import learned, names_of, paused_in, transactions_of, trusted_of
 from tests.fakes.spools import SOP_CLASS, FakeClock, arrival
 
-DESTINATIONS = ("central", "cloud")
+ROUTED = ("central", "cloud")
+#: Beside its routes, an object goes to "third" where a person or failover sends it.
+DESTINATIONS = (*ROUTED, "third")
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
 PACKED = b"J2K "  #: before the data of what this bench calls compressed
 DEFER_S, LOST_S, REFUSED_S = 15.0, 600.0, 60.0
+#: Longer than any question waits, and than a transaction is given.
+ASKED_S = 7200.0
 
 
-class Bench(SpoolFolder):
+class Bench(Asking, SpoolFolder):
     """A spool in a folder of its own, its model, and the ledger."""
 
     def __init__(self) -> None:
@@ -132,6 +137,7 @@ class Bench(SpoolFolder):
         self.spool.preparing.end_leases()
         for name in DESTINATIONS:
             self.spool.delivering.end_leases(name, longest_s)
+            self.spool.confirming.end_leases(name)
         self.model.end_leases(longest_s)
 
     def tend(self, give_up_s: float, longest_s: float) -> None:
@@ -171,7 +177,7 @@ class Bench(SpoolFolder):
     def write_decision_only(self, what: str, item: Item, destination: str) -> None:
         """Do the first half of a decision: what stands beside the file."""
         for to in self.model.meant(what, item, "" if what in WHOLE else destination):
-            for row in self._renditions_of(item):
+            for row in self._renditions_of(item, is_lost=True):
                 decided = Decided(what, "person:ann", self.clock.now_s, to)
                 self.spool.decisions.write(row["blob"], decided)
             self.model.order(what, item, to)
@@ -213,12 +219,15 @@ class Bench(SpoolFolder):
     def let_everything_arrive(self) -> None:
         """Release what is held, work until nothing waits; every promise must be kept then."""
         self.crash()
-        for _ in range(4):
+        for name in DESTINATIONS:
+            self.resume(name)
+        for _ in range(6):
             self.end_leases(REFUSED_S)
             for item in list(self.model.items.values()):
                 self.decide("release", item, "")
-            self.clock.pass_s(LOST_S)
+            self.clock.pass_s(ASKED_S)
             self.work_off("ready", "settled")
+            self.ask_about_everything()
         for name in self.ledger.open():
             item = self.model.items[name]
             arrived = item.sendings and self.ledger.has_arrived(item)
@@ -235,7 +244,7 @@ class Bench(SpoolFolder):
             assert self.may(what, item, destination), f"{what} was not refused"
             self.model.decide(what, item, destination)
 
-    def sending_of(self, delivery: Delivery) -> tuple[Item, Sending]:
+    def sending_of(self, delivery: Delivery | Sent) -> tuple[Item, Sending]:
         item = self.model.items[names_of(self.spool)[delivery.instance_id]]
         for one in item.sendings:
             if (one.destination, one.round) == (delivery.destination, delivery.round):
@@ -271,8 +280,7 @@ class Bench(SpoolFolder):
             "1.2",
             "1.3",
             renditions=(made,) if made else (),
-            destinations=DESTINATIONS,
-            sends=0 if made else -1,
+            deliveries=tuple((one, 0 if made else -1) for one in ROUTED),
             content=self._content(instance),
         )
         try:
@@ -281,7 +289,7 @@ class Bench(SpoolFolder):
             if made and not made.id:
                 self.spool.blobs.discard(made.blob.name)
             raise
-        self.model.ready(item, DESTINATIONS, "compressed" if made else "received")
+        self.model.ready(item, ROUTED, "compressed" if made else "received")
 
     def _pack(self, instance: Instance) -> Rendition:
         uid = instance.arrival.sop_instance_uid
@@ -321,10 +329,12 @@ class Bench(SpoolFolder):
         assert data == item.data, "another's pixels"
         self.ledger.took.add((delivery.destination, item.uid, data))
 
-    def _renditions_of(self, item: Item) -> list[sqlite3.Row]:
+    def _renditions_of(self, item: Item, *, is_lost: bool = False) -> list[sqlite3.Row]:
+        """Return those whose files are here; with `is_lost` also those that may come back."""
         return self.spool.database.read(
-            "SELECT blob, role FROM rendition WHERE instance_id = ? AND gone_at = 0 ORDER BY id",
-            (self.id_of(item),),
+            "SELECT blob, role FROM rendition WHERE instance_id = ?"
+            " AND (gone_at = 0 OR (? AND gone_at < 0)) ORDER BY id",
+            (self.id_of(item), is_lost),
         )
 
     def _learn(self) -> None:
@@ -338,8 +348,10 @@ class Bench(SpoolFolder):
         data = {name: one.data for name, one in self._ever.items()}
         self.model.items = learned(self.spool, data)
         self.model.know_time(trusted_of(self.spool))
+        self.model.deadlines = transactions_of(self.spool)
+        self.model.paused = paused_in(self.spool)
         for name, item in self.model.items.items():
-            item.orders = self._ever[name].orders
+            item.orders, item.added = self._ever[name].orders, self._ever[name].added
             self._ever[name] = item
         withdrawn = {name for name, one in self._ever.items() if one.order_for("") == "withdraw"}
         self.ledger.find_again(self.model, withdrawn)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 OPEN = ("queued", "held")
+OVER = ("cancelled", "superseded")
 
 
 class Refused(Exception):
@@ -32,11 +33,17 @@ class Sending:
     is_away: bool = False  #: waits because its destination was not there
     is_damaged: bool = False  #: held since its file is not what was written
     is_missing: bool = False  #: held for want of its file
+    is_by_person: bool = False  #: held by a person for itself
+    is_in_bulk: bool = False  #: cancelled together with all the others
+    stands_for: str = ""  #: the destination in whose place it was opened
+    number: int = 0  #: in the order in which deliveries were opened
+    check_at: float = 0.0
+    tied: str = ""  #: the transaction whose report it waits for
     lease: Lease | None = None
 
     def leave(self, state: str, *, is_damaged: bool = False, is_missing: bool = False) -> None:
-        self.state, self.lease = state, None
-        self.is_damaged, self.is_missing = is_damaged, is_missing
+        self.state, self.lease, self.tied = state, None, ""
+        self.is_damaged, self.is_missing, self.is_by_person = is_damaged, is_missing, False
 
 
 @dataclass(eq=False)
@@ -58,6 +65,7 @@ class Item:
     withdrawn: float = 0.0
     sendings: list[Sending] = field(default_factory=list)
     orders: dict[str, str] = field(default_factory=dict)  #: destination, "" the others -> order
+    added: set[str] = field(default_factory=set)  #: where persons sent it, routes or not
     words: list[str] = field(default_factory=list)  #: the history in its own words
 
     def order_for(self, destination: str) -> str:
@@ -74,6 +82,17 @@ class Item:
             for one in self.sendings
             if one.state in states and destination in ("", one.destination)
         ]
+
+    @property
+    def best(self) -> str:
+        """Return the rendition that another destination gets, "" where no file is left."""
+        return max(self.on_disk, default="", key=("received", "compressed").index)
+
+    def is_live(self, destination: str) -> bool:
+        """Tell whether the destination gets it, or has it."""
+        return any(
+            one.destination == destination and one.state not in OVER for one in self.sendings
+        )
 
     def last_rounds(self, destination: str) -> list[Sending]:
         last = {one.destination: one for one in sorted(self.sendings, key=lambda s: s.round)}

@@ -66,6 +66,6 @@ class Ledger:
         return all(
             (name, item.uid, item.data) in self.took
             if states & {"sent", "confirmed"}
-            else states == {"cancelled"}
+            else "cancelled" in states and states <= {"cancelled", "superseded"}
             for name, states in by_name.items()
         )

@@ -10,13 +10,14 @@ compared row by row after every step.
 
 from collections.abc import Iterable, Iterator
 
+from spool.delivering import CHECK_AFTER_S
 from spool.earlier import WAITS
-from spool.rows import LEASE_S
-from tests.fakes.spool_items import OPEN, Item, Lease, Refused, Sending
-from tests.fakes.spool_persons import Persons
+from spool.rows import CHECK_WAIT_MOST_S, LEASE_S
+from tests.fakes.spool_destinations import Destinations
+from tests.fakes.spool_items import OPEN, OVER, Item, Lease, Sending
 
 
-class SpoolModel(Persons):
+class SpoolModel(Destinations):
     """What the stages do, beside what persons order."""
 
     # leases
@@ -42,12 +43,12 @@ class SpoolModel(Persons):
 
     def ready(self, item: Item, destinations: Iterable[str], sends: str) -> None:
         item.on_disk.add(sends)
-        for destination in destinations:
+        for destination in dict.fromkeys([*sorted(item.added), *destinations]):
             order = item.order_for(destination)
             state = {"hold": "held", "cancel": "cancelled"}.get(order, "queued")
-            rounds = [one for one in item.sendings if one.destination == destination]
-            if all(one.state == "cancelled" != state for one in rounds):
-                self._open(item, destination, sends, state)
+            rounds = [one.state for one in item.sendings if one.destination == destination]
+            if all(one in OVER for one in rounds) and not (state in rounds and state == OVER[0]):
+                self._open(item, destination, sends, state).is_by_person = state == "held"
         item.leave("ready")
         item.words.append("ready")
         self._settle(item)
@@ -71,11 +72,13 @@ class SpoolModel(Persons):
         """A clock that stepped makes no wait longer than the longest."""
         for one in self._waiting():
             one.due = min(one.due, self.clock.now_s + longest_s)
+        for one in self._unconfirmed():
+            one.check_at = min(one.check_at, self.clock.now_s + CHECK_WAIT_MOST_S)
 
     def end_leases(self, longest_s: float) -> None:
         """A stage that starts is alone, and no wait is longer than the longest."""
         self.cut_waits(longest_s)
-        for one in self._waiting():
+        for one in (*self._waiting(), *self._unconfirmed()):
             one.lease = None
 
     # forward and confirm
@@ -85,21 +88,17 @@ class SpoolModel(Persons):
             (item.priority, one)
             for item in self.items.values()
             for one in item.open_to(destination, "queued")
-            if one.due <= self.clock.now_s and self.is_free(one.lease)
+            if one.due <= self.clock.now_s
+            and self.is_free(one.lease)
+            and destination not in self.paused
         ]
         return [one for priority, one in due if priority == min(each[0] for each in due)]
 
     def sent(self, item: Item, sending: Sending, *, settles: bool) -> None:
         sending.leave("sent")
         sending.is_firm = settles
+        sending.check_at = self.clock.now_s + CHECK_AFTER_S
         item.words.append("sent")
-        self._settle(item)
-
-    def confirmed(self, item: Item, sending: Sending) -> None:
-        if sending.state != "sent":
-            raise Refused
-        sending.leave("confirmed")
-        item.words.append("confirmed")
         self._settle(item)
 
     def put_off(self, sending: Sending, delay_s: float, *, away: bool = False) -> None:
@@ -145,7 +144,10 @@ class SpoolModel(Persons):
 
     def trim(self) -> None:
         for item in self.items.values():
-            waits = any(one.rendition == "received" for one in item.open_to("", *OPEN))
+            waits = any(
+                one.rendition == "received" and not one.is_firm
+                for one in item.open_to("", *OPEN, "sent")
+            )
             if item.state == "ready" and item.on_disk == {"received", "compressed"} and not waits:
                 item.on_disk.discard("received")
                 item.words.append("trimmed")
@@ -179,6 +181,10 @@ class SpoolModel(Persons):
     def _waiting(self) -> Iterator[Item | Sending]:
         yield from (one for one in self.items.values() if one.state == "received")
         yield from self._queued()
+
+    def _unconfirmed(self) -> Iterator[Sending]:
+        for item in self.items.values():
+            yield from (one for one in item.open_to("", "sent") if not one.is_firm)
 
     def _queued(self) -> Iterator[Sending]:
         return (one for item in self.items.values() for one in item.open_to("", "queued"))

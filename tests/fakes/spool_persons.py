@@ -4,7 +4,7 @@ Gives      the state of each item after an order; the orders that must outlive t
 Raises     `Refused`: the real spool must refuse this too
 """
 
-from tests.fakes.spool_items import OPEN, Item, Refused, Sending
+from tests.fakes.spool_items import OPEN, OVER, Item, Refused, Sending
 from tests.fakes.spools import FakeClock
 
 #: A moment that is not "never": what settles in the first second of a box settles then.
@@ -58,6 +58,10 @@ class Persons:
 
     def order(self, what: str, item: Item, destination: str) -> None:
         """Remember what a person wants: it stands beside the file, whatever becomes of the rows."""
+        if what == "cancel" or what in WHOLE:
+            item.added -= {destination} if destination else item.added
+        if what == "resend" and destination:
+            item.added.add(destination)
         if what in WHOLE:
             item.orders = {"": "withdraw"} if what == "withdraw" else {}
             return
@@ -71,6 +75,11 @@ class Persons:
         if item.order_for("") == "hold" and item.state == "received":
             item.leave("held", "operator")
             item.words.append("hold")
+        for name in sorted(item.added):
+            if item.state == "ready" and item.best and not item.is_live(name):
+                self._open(item, name, item.best, "queued")
+                item.settled = 0.0
+                item.words.append("resend")
         for name in sorted({one.destination for one in item.open_to("", *OPEN)}):
             order = item.order_for(name)
             move = {"hold": self._hold, "cancel": self._cancel}.get(order)
@@ -81,6 +90,7 @@ class Persons:
         met = item.open_to(destination, "queued")
         for one in met:
             one.leave("held")
+            one.is_by_person = True
         if not destination and item.state == "received":
             item.leave("held", "operator")
             return 1
@@ -132,7 +142,7 @@ class Persons:
         met = [
             one
             for one in item.last_rounds(destination)
-            if one.state in ("sent", "confirmed", "cancelled") and one.rendition in item.on_disk
+            if one.state not in OPEN and one.rendition in item.on_disk
         ]
         if item.state != "ready" or not met:
             return 0
@@ -141,13 +151,16 @@ class Persons:
         item.settled = 0.0
         return len(met)
 
-    def _open(self, item: Item, destination: str, sends: str, state: str) -> None:
-        number = 1 + sum(one.destination == destination for one in item.sendings)
-        item.sendings.append(Sending(destination, number, sends, state, self.trusted_s()))
+    def _open(self, item: Item, destination: str, sends: str, state: str) -> Sending:
+        nth = 1 + sum(one.destination == destination for one in item.sendings)
+        new = Sending(destination, nth, sends, state, self.trusted_s())
+        new.number = 1 + max((one.number for one in item.sendings), default=0)
+        item.sendings.append(new)
+        return new
 
     def _settle(self, item: Item) -> None:
         firm = [
-            one.state in ("confirmed", "cancelled") or (one.state == "sent" and one.is_firm)
+            one.state in ("confirmed", *OVER) or (one.state == "sent" and one.is_firm)
             for one in item.sendings
         ]
         if item.state == "ready" and firm and all(firm):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from spool.backlog import IN_BULK
 from spool.store import Spool
 from tests.fakes.spool_items import Item, Lease, Sending
 from tests.fakes.spool_model import SpoolModel
@@ -9,6 +10,7 @@ from tests.fakes.spool_model import SpoolModel
 #: The words of the history that say what became of an item.
 WORDS = {
     *("ready", "held", "merged", "sent", "confirmed", "refused", "retired", "trash emptied"),
+    *("missing", "offered", "moved", "stands in", "stays-there"),
     *("trimmed", "hold", "release", "retry", "cancel", "withdraw", "restore", "resend"),
 }
 
@@ -94,6 +96,16 @@ def learned(spool: Spool, data: dict[str, bytes]) -> dict[str, Item]:
     return found
 
 
+def transactions_of(spool: Spool) -> dict[str, float]:
+    """Return Transaction UID -> deadline of those that are open."""
+    rows = spool.database.read("SELECT uid, deadline FROM commitment WHERE closed_at = 0")
+    return {row["uid"]: row["deadline"] for row in rows}
+
+
+def paused_in(spool: Spool) -> set[str]:
+    return {row["destination"] for row in spool.database.read("SELECT * FROM pause")}
+
+
 def trusted_of(spool: Spool) -> tuple[str, float, float] | None:
     """Return what is written of the trusted time: boot, seconds of that boot, seconds in all."""
     rows = spool.database.read("SELECT boot_id, boottime, seconds FROM trusted_time")
@@ -150,7 +162,13 @@ def _delivery(row: Any, roles: dict[int, str]) -> dict[str, Any]:
         "due": row["not_before"],
         "waits since": row["waits_since"],
         "away": bool(row["away"]),
+        "asked": _asked(row),
     }
+
+
+def _asked(row: Any) -> tuple[float, str] | None:
+    is_open = row["state"] == "sent" and not row["settled_at"]
+    return (row["check_at"], row["transaction_uid"]) if is_open else None
 
 
 def _sending(one: Sending) -> dict[str, Any]:
@@ -163,6 +181,7 @@ def _sending(one: Sending) -> dict[str, Any]:
         "due": one.due,
         "waits since": one.waits_since,
         "away": one.is_away,
+        "asked": (one.check_at, one.tied) if one.state == "sent" and not one.is_firm else None,
     }
 
 
@@ -172,6 +191,10 @@ def _learned(row: Any, said: dict[str, Any]) -> Sending:
     one.is_firm, one.lease = row["settled_at"] > 0, _lease(row)
     one.is_damaged = row["error_code"] == "damaged" and row["state"] == "held"
     one.is_missing = row["error_text"] == "missing"
+    one.is_by_person = row["state"] == "held" and row["error_code"] == "operator"
+    one.is_in_bulk = row["state"] == "cancelled" and row["error_code"] in IN_BULK
+    one.stands_for, one.number = row["stands_for"], row["id"]
+    one.check_at, one.tied = row["check_at"], row["transaction_uid"]
     return one
 
 

@@ -73,7 +73,8 @@ def claimed(spool: Spool) -> Instance:
 def make_ready(spool: Spool, destinations: Sequence[str] = ("central",)) -> Instance:
     """Prepare the next instance for these destinations, as received."""
     instance = claimed(spool)
-    spool.preparing.ready(instance, Decision("1.2", "1.3", destinations=tuple(destinations)))
+    as_received = tuple((one, -1) for one in destinations)
+    spool.preparing.ready(instance, Decision("1.2", "1.3", deliveries=as_received))
     return instance
 
 
@@ -82,6 +83,37 @@ def claimed_delivery(spool: Spool, destination: str = "central") -> Delivery:
     delivery = spool.delivering.claim(destination)
     assert delivery
     return delivery
+
+
+def sent(
+    spool: Spool, uid: str = "1.2.1", data: bytes = b"pixels", *, settles: bool = False
+) -> int:
+    """Bring one object as far as `sent`, due to be asked about; return the instance's id."""
+    instance_id = arrive(spool, data, arrival(uid))
+    make_ready(spool)
+    send_again(spool, settles=settles)
+    return instance_id
+
+
+def send_again(spool: Spool, *, settles: bool = False) -> None:
+    """Hand over the next delivery; it is due to be asked about."""
+    spool.delivering.sent(claimed_delivery(spool), settles=settles, check_after_s=0.0)
+
+
+def confirm(spool: Spool, delivery_id: int, how: str = "by the test") -> None:
+    """Let the archive have what was sent, without waiting until it would be asked."""
+    (row,) = spool.database.write(
+        lambda db: db.execute(
+            "UPDATE delivery SET check_at = 0 WHERE id = ? RETURNING destination", (delivery_id,)
+        ).fetchall()
+    )
+    sents = spool.confirming.claim(row["destination"], 1000)
+    for sent in sents:
+        if sent.delivery_id == delivery_id:
+            spool.confirming.confirmed(sent, how)
+        else:
+            spool.confirming.give_back(sent)
+    assert delivery_id in {sent.delivery_id for sent in sents}
 
 
 def state_of(spool: Spool, instance_id: int) -> str:

@@ -12,6 +12,7 @@ References: man 1 strace, section "Tampering".
 import os
 import re
 import select
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,9 +78,17 @@ def _attached(command: list[str], pid: int, log: Path) -> Iterator[None]:
     finally:
         if is_alive(pid):
             tracer.ask_to_end()  # it detaches, and the program goes on
-            tracer.wait(20)
-        else:
+        if not is_alive(pid) or not _ends(tracer):
             tracer.kill()  # strace may wait for a thread that is gone
+
+
+def _ends(tracer: Running) -> bool:
+    """Tell whether it ended; it does not where the program was killed just now."""
+    try:
+        tracer.wait(20)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def wait_for_end(pid: int, within_s: float) -> bool:

@@ -72,7 +72,7 @@ class Victim:
 @pytest.fixture
 def victim(make_gateway: Callable[..., Gateway]) -> Iterator[Victim]:
     """Ends by asserting that what it kept before is as it was, and that its log is clean."""
-    gateway = make_gateway(receive={"request_s": REQUEST_S})
+    gateway = make_gateway(receive={"request_s": REQUEST_S}, destination=[archive(1)])
     running = gateway.start("receive", "prepare")
     made = Victim(gateway, running, [])
     uid = new_uid()

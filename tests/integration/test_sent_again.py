@@ -18,6 +18,7 @@ from tests.fakes.objects import new_uid, several, small
 from tests.fakes.rewriting import UIDS
 from tests.fakes.running import Running
 from tests.fakes.scripted_archive import Fault, ScriptedArchive
+from tests.fakes.spools import confirm as confirm_delivery
 
 OTHER = bytes(256)
 #: The received bytes go to the archive as they are, so that they can be compared.
@@ -98,7 +99,7 @@ def confirm(box: Box, uid: str) -> None:
     """Until the destinations can, the store does it."""
     spool = box.spool()
     (delivery,) = deliveries(box, uid)
-    spool.delivering.confirmed(delivery["id"], "by the test")
+    confirm_delivery(spool, delivery["id"])
     spool.close()
 
 

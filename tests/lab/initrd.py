@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tests.lab.kernel import Kernel
 
-#: A root by 9p, two ports for what is printed, a network card and an ext4 drive.
+#: A root by 9p, two ports for what is printed, a network card, an ext4 drive and FAT sticks.
 #: crc32c_generic is a soft dependency: without it ext4 does not mount.
 MODULES = (
     *("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "virtio_net", "virtio_blk"),
-    *("crc32c_generic", "ext4"),
+    *("crc32c_generic", "ext4", "vfat", "nls_cp437", "nls_ascii"),
 )
 
 #: The guest's root is this machine's file tree, read only; /run is the guest's own.

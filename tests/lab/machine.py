@@ -10,7 +10,7 @@ this machine, so no figure of speed is worth anything here, and waits are long.
 References: man 1 qemu-system-x86_64.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.fakes.running import Running
@@ -35,8 +35,12 @@ class Machine:
         *,
         port: int,
         guest_port: int,
+        others: Sequence[Path] = (),
     ) -> None:
-        """`drive` is the socket of an NBD server; `port` of loopback leads to `guest_port`."""
+        """`drive` is the socket of an NBD server; `port` of loopback leads to `guest_port`.
+
+        `others` are images of further drives, which remember nothing.
+        """
         (folder / "initrd").write_bytes(initrd(kernel, given))
         self.port = port
         self.says = Running(
@@ -48,6 +52,7 @@ class Machine:
                 *("-device", "virtio-rng-pci", *_output(), *_root()),
                 *_network(port, guest_port),
                 *("-drive", f"if=virtio,driver=nbd,server.type=unix,server.path={drive}"),
+                *(word for one in others for word in _further(one)),
             ],
             folder / "guest.log",
         )
@@ -55,6 +60,10 @@ class Machine:
     def cut(self) -> None:
         """Pull the plug (SIGKILL), and return when the machine is dead."""
         self.says.kill()
+
+
+def _further(image: Path) -> tuple[str, str]:
+    return ("-drive", f"if=virtio,format=raw,file={image}")
 
 
 def _output() -> tuple[str, ...]:

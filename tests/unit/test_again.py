@@ -18,6 +18,7 @@ from tests.fakes.spools import (
     arrival,
     arrive,
     claimed_delivery,
+    confirm,
     delivery_states,
     history_of,
     opened,
@@ -75,7 +76,7 @@ def all_sent(spool: Spool) -> None:
 def all_confirmed(spool: Spool) -> None:
     all_sent(spool)
     for row in spool.database.read("SELECT id FROM delivery WHERE state = 'sent'"):
-        spool.delivering.confirmed(row["id"], "by the test")
+        confirm(spool, row["id"])
 
 
 def all_retired(spool: Spool) -> None:

@@ -12,7 +12,14 @@ from gateway.prepare import packing
 from gateway.stages.prepare import Prepare
 from spool.model import Role
 from spool.store import Spool
-from tests.fakes.spools import FakeClock, claimed_delivery, delivery_states, opened, state_of
+from tests.fakes.spools import (
+    FakeClock,
+    claimed_delivery,
+    confirm,
+    delivery_states,
+    opened,
+    state_of,
+)
 
 
 @pytest.fixture
@@ -149,7 +156,7 @@ def test_a_destination_that_has_one_gets_no_second_round(
     spool.delivering.sent(claimed_delivery(spool, "central"))
     confirmed = claimed_delivery(spool, "second")
     spool.delivering.sent(confirmed)
-    spool.delivering.confirmed(confirmed.id, "by the test")
+    confirm(spool, confirmed.id)
     brought_back(spool, instance_id)  # cancels what was queued for the third
     stage("central", "second", "third", "fourth").turn()
     (found,) = spool.counting.show(str(instance_id))

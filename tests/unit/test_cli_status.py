@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__
+from gateway.confirm.known import Known, Way
 from spool.breakers import Breaker
 from spool.clock import Clock
 from spool.store import Spool
@@ -78,6 +79,41 @@ def test_a_person_reads_what_is_wrong_and_what_to_do(gateway: Gateway) -> None:
     assert "central" in done.stdout
     assert "nothing listens on the port" in done.stdout
     assert "[connection-refused]" in done.stdout
+
+
+@pytest.mark.usefixtures("spool")
+def test_what_a_removed_archive_leaves_behind_is_said_with_what_to_do(gateway: Gateway) -> None:
+    assert gateway.status()["destinations"]["removed"]["configured"] is False
+    assert "[destination-removed]" in gateway.verb("status").stdout
+    (stranded,) = (one for one in gateway.check()["notices"] if "removed" in one["key"])
+    assert stranded["code"] == "destination-removed"
+
+
+def test_a_pause_and_a_stand_in_are_said(gateway: Gateway, spool: Spool) -> None:
+    spool.operating.pause("cloud", "person:ann")
+    spool.operating.stand_in("central", "cloud")
+    found = gateway.status()["destinations"]
+    assert (found["cloud"]["paused"], found["central"]["paused"]) == (True, False)
+    assert (found["cloud"]["fallback"], found["central"]["fallback"]) == ("", "cloud")
+    said = gateway.verb("status").stdout
+    assert "paused" in said
+    assert "cloud gets what waits for it" in said
+
+
+def test_what_is_sent_and_not_confirmed_is_counted_with_what_stands_in_the_way(
+    gateway: Gateway, spool: Spool
+) -> None:
+    arrive(spool, comes=arrival(uid="1.2.9"))
+    while spool.counting.deliveries().get("cloud", {}).get("queued", 0) == 0:
+        make_ready(spool, ["cloud"])
+    spool.delivering.sent(claimed_delivery(spool, "cloud"))
+    Known(spool, "cloud").shut(Way.QUERY, "queries-refused", "A900")
+    waits = gateway.status()["destinations"]["cloud"]["unconfirmed"]
+    assert (waits["count"], waits["oldest_s"] < 60) == (1, True)
+    assert [one["code"] for one in waits["in_the_way"]] == ["queries-refused"]
+    said = gateway.verb("status").stdout
+    assert "1 sent and not confirmed yet" in said
+    assert "[queries-refused]" in said
 
 
 def test_it_works_before_the_first_start_and_while_nothing_runs(gateway: Gateway) -> None:

@@ -83,6 +83,7 @@ address = "127.0.0.1"
 port = 8080
 """
 
+WEB = '[[destination]]\nname = "c"\nkind = "dicomweb"\nurl = "https://c"\n'
 CENTRAL = '[[destination]]\nname = "a"\nhost = "h"\nport = 104\nae_title = "A"\n'
 
 
@@ -255,6 +256,14 @@ def test_a_key_that_would_forge_a_line_is_shown_escaped(refused):
         ('[[watch]]\nname = "a"\npath = "/var/lib/gateway/in"', "nested-folders"),
         ('[[watch]]\nname = "a"\npath = "/var"', "nested-folders"),
         (CENTRAL + "retry_first_s = 5\nretry_most_s = 4", "out-of-range"),
+        (CENTRAL + 'fallback = "a"', "circular"),
+        (CENTRAL + 'fallback = "nobody"', "unknown-reference"),
+        (CENTRAL + "associations = 0", "out-of-range"),
+        (
+            '[[destination]]\nname = "a"\nkind = "folder"\npath = "/p"\nassociations = 2',
+            "out-of-range",
+        ),
+        (WEB + 'confirm = "commitment"', "bad-choice"),
         (CENTRAL + "[[route]]\nto = []", "missing"),
         (CENTRAL + '[[route]]\nto = ["a"]\ntransfer_syntax = "jpeg2000"', "missing"),
     ],
@@ -350,6 +359,20 @@ def test_relative_paths_start_in_the_folder_of_the_file(accepted, tmp_path):
     assert settings.watch == (Watch(name="a", path=tmp_path / "in"),)
 
 
+def test_fallbacks_may_be_a_chain_and_no_circle(accepted, refused):
+    def named(name, fallback):
+        more = f'fallback = "{fallback}"\n' if fallback else ""
+        return CENTRAL.replace('name = "a"', f'name = "{name}"') + more
+
+    chain = named("a", "b") + named("b", "c") + named("c", "")
+    assert accepted(chain).destination[0].fallback == "b"
+    into_a_circle = named("a", "b") + named("b", "c") + named("c", "b")
+    assert codes(refused(into_a_circle)) == {
+        "destination[2].fallback": "circular",
+        "destination[3].fallback": "circular",
+    }
+
+
 def test_a_refused_value_causes_no_second_complaint(refused):
     wrong_kind = '[[destination]]\nname = "a"\nkind = "dicomwep"\nurl = "https://h/"\n'
     assert codes(refused(wrong_kind)) == {"destination[1].kind": "bad-choice"}
@@ -418,12 +441,12 @@ def test_settings_cannot_be_changed(accepted):
         accepted(CENTRAL).destination[0].port = 1
 
 
-plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+plain = st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 keys = st.sampled_from(
     ["gateway", "destination", "watch", "route", "name", "kind", "to", "from", "path", "port", "x"]
 )
 trees = st.recursive(
-    plain.filter(lambda value: value is not None),
+    plain,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5),
 )
 

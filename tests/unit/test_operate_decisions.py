@@ -265,7 +265,7 @@ def test_half_a_line_spoils_no_decision_before_or_after_it(spool: Spool) -> None
     decisions = Decisions(spool.blobs)
     decisions.write(blob, Decided("hold", WHO, 1.0, "central"))
     with (spool.blobs.folder / f"{blob}.decision").open("a") as file:
-        file.write('{"what": "rel')
+        file.write('{"at": 3.0, "destina')
     decisions.write(blob, Decided("cancel", WHO, 2.0, "cloud"))
     assert decisions.in_force(blob) == {"central": "hold", "cloud": "cancel"}
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dicom import pdu
-from gateway.dicom.pdu import Acceptance, Answer, Broken, Proposal, Request
+from gateway.dicom.pdu import Acceptance, Answer, Broken, Proposal, Request, Role
 from tests.fakes import upper_layer as ul
 
 US = "1.2.840.10008.5.1.4.1.1.6.1"
@@ -26,11 +26,14 @@ def body_of(contexts: list[ul.Context]) -> bytes:
     return ul.request(contexts, calling=b"US1", called=b"EDGE")[6:]
 
 
-@given(called=titles, calling=titles, asked=proposals, most=st.integers(0, 2**32 - 1))
+roles = st.lists(st.builds(Role, uids, st.booleans(), st.booleans()), max_size=4).map(tuple)
+
+
+@given(called=titles, calling=titles, asked=proposals, most=st.integers(0, 2**32 - 1), named=roles)
 def test_a_request_reads_back_as_it_was_written(
-    called: bytes, calling: bytes, asked: tuple[Proposal, ...], most: int
+    called: bytes, calling: bytes, asked: tuple[Proposal, ...], most: int, named: tuple[Role, ...]
 ) -> None:
-    request = Request(called, calling, asked, most, pdu.IMPLEMENTATION_VERSION_NAME)
+    request = Request(called, calling, asked, most, pdu.IMPLEMENTATION_VERSION_NAME, named)
     assert pdu.decode_request(pdu.encode_request(request)) == request
 
 
@@ -39,13 +42,14 @@ def test_a_request_reads_back_as_it_was_written(
         st.builds(Answer, st.integers(0, 255), st.integers(0, 255), uids), max_size=8
     ).map(tuple),
     most=st.integers(0, 2**32 - 1),
+    named=roles,
 )
 def test_an_acceptance_reads_back_and_repeats_the_titles_of_the_request(
-    answers: tuple[Answer, ...], most: int
+    answers: tuple[Answer, ...], most: int, named: tuple[Role, ...]
 ) -> None:
     request = body_of([(US, [EXPLICIT])])
-    encoded = pdu.encode_acceptance(request, Acceptance(answers, most))
-    assert pdu.decode_acceptance(encoded) == Acceptance(answers, most)
+    encoded = pdu.encode_acceptance(request, Acceptance(answers, most, named))
+    assert pdu.decode_acceptance(encoded) == Acceptance(answers, most, named)
     assert encoded[4:36] == request[4:36]
 
 
@@ -157,3 +161,26 @@ def test_a_uid_has_1_to_64_digits_and_dots(text: str, is_one: bool) -> None:
 
 def test_a_rejection_says_result_source_and_reason() -> None:
     assert pdu.encode_rejection(pdu.LOCAL_LIMIT_EXCEEDED) == struct.pack("4B", 0, 2, 3, 2)
+
+
+def test_a_role_selection_of_pynetdicom_is_read() -> None:
+    from pynetdicom.pdu_items import SCP_SCU_RoleSelectionSubItem
+
+    item = SCP_SCU_RoleSelectionSubItem()
+    item.sop_class_uid, item.scu_role, item.scp_role = US, 0, 1  # type: ignore[assignment]
+    own = ul.item(0x50, item.encode())
+    body = body_of([(US, [EXPLICIT])])
+    assert pdu.decode_request(body + own).roles == (Role(US, scu=False, scp=True),)
+
+
+@pytest.mark.parametrize("part", [b"", b"\0", b"\0\x05" + US.encode() + b"\0\1", b"\0\1x\0\1"])
+def test_a_role_selection_that_is_none_is_broken(part: bytes) -> None:
+    own = ul.item(0x50, ul.item(0x54, part))
+    with pytest.raises(Broken):
+        pdu.decode_request(body_of([(US, [EXPLICIT])]) + own)
+
+
+def test_a_refused_context_may_name_no_transfer_syntax() -> None:
+    refused = ul.item(0x21, bytes([1, 0, 3, 0]) + ul.item(0x40, b""))
+    body = body_of([(US, [EXPLICIT])])[:68] + refused
+    assert pdu.decode_acceptance(body).answers == (Answer(1, 3, ""),)

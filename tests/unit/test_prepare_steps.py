@@ -1,19 +1,21 @@
 """The steps structure, again and routes, and how prepare ends a turn: merged, held or deferred."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.codec.pool import Codec
-from gateway.config.model import Compress, Destination, Settings
+from gateway.config.model import Compress, Destination, Route, Settings
 from gateway.filing import file_in
-from gateway.prepare import packing, routes, structure
+from gateway.prepare import packing, structure
 from gateway.stages.prepare import ATTEMPTS_MOST, DEFER_S, Prepare
 from spool.errors import Hold, SpoolFull
 from spool.store import Spool
 from tests.fakes.objects import small
+from tests.fakes.routed import when
 from tests.fakes.spools import (
     EXPLICIT,
     UID,
@@ -35,6 +37,8 @@ SETTINGS = Settings(
         Destination(name="cloud", kind="dicomweb", url="https://dicom.example.org"),
     ),
 )
+
+US = when({"modality": "US"})
 
 
 @pytest.fixture
@@ -106,8 +110,45 @@ def test_what_nobody_here_can_walk_is_let_by_as_it_is(spool: Spool, syntax: str)
     assert not structure.examine(claimed(spool)).walked
 
 
-def test_without_routes_an_instance_goes_to_every_destination_that_can_be_reached() -> None:
-    assert "central" in routes.destinations(SETTINGS)
+def test_without_routes_an_instance_goes_to_every_destination(spool: Spool, stage: Prepare) -> None:
+    instance_id = arrive(spool, WHOLE)
+    stage.turn()
+    (found,) = spool.counting.show(str(instance_id))
+    assert {one["destination"] for one in found["deliveries"]} == {"central", "cloud"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        (Settings(), "no-destination"),
+        (replace(SETTINGS, route=(Route(from_=("folder",), to=("central",)),)), "no-route"),
+        (replace(SETTINGS, route=(Route(when=US, to=("central",)),)), "route-unclear"),
+    ],
+)
+def test_what_would_go_nowhere_is_held_and_goes_once_there_is_a_way(
+    spool: Spool, codec: Codec, stage: Prepare, settings: Settings, code: str
+) -> None:
+    deflated = arrival(syntax="1.2.840.10008.1.2.1.99")
+    instance_id = arrive(spool, b"\x01\x02 not to be walked", deflated)
+    Prepare(settings, spool, codec, "").turn()
+    assert (state_of(spool, instance_id), reason_of(spool, instance_id)) == ("held", code)
+    assert delivery_states(spool, instance_id) == []
+    spool.deciding.retry(instance_id, "person:ann")
+    stage.turn()
+    assert (state_of(spool, instance_id)) == "ready"
+    assert delivery_states(spool, instance_id) == ["queued", "queued"]
+
+
+def test_released_a_rule_that_cannot_be_judged_does_not_match(spool: Spool, codec: Codec) -> None:
+    routes = (Route(when=US, to=("central",)), Route(from_=("ae",), to=("cloud",)))
+    settings = replace(SETTINGS, route=routes)
+    instance_id = arrive(spool, b"not to be walked", arrival(syntax="1.2.840.10008.1.2.1.99"))
+    Prepare(settings, spool, codec, "").turn()
+    assert reason_of(spool, instance_id) == "route-unclear"
+    spool.deciding.release(instance_id, "person:ann")
+    Prepare(settings, spool, codec, "").turn()
+    (found,) = spool.counting.show(str(instance_id))
+    assert [one["destination"] for one in found["deliveries"]] == ["cloud"]
 
 
 def test_a_turn_makes_an_instance_ready_and_says_when_to_look_again(
@@ -125,7 +166,7 @@ def test_a_resend_is_stored_once_and_delivered_once(spool: Spool, stage: Prepare
     stage.turn()
     stage.turn()
     assert state_of(spool, again_id) == "merged"
-    assert len(delivery_states(spool, first)) == len(routes.destinations(SETTINGS))
+    assert len(delivery_states(spool, first)) == len(SETTINGS.destination)
     assert delivery_states(spool, again_id) == []
     assert len(list(spool.blobs.names())) == 1
 

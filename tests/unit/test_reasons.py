@@ -14,6 +14,13 @@ ROOT = Path(__file__).parents[2]
 TABLES = [
     reasons.HELD,
     reasons.DELIVERY,
+    reasons.TLS,
+    reasons.CALLER,
+    reasons.CONFIRM,
+    reasons.WEB,
+    reasons.LOGIN,
+    reasons.MEDIUM,
+    reasons.ON_MEDIUM,
     reasons.AS_RECEIVED,
     reasons.INCIDENT,
     reasons.FILE,
@@ -60,7 +67,10 @@ def test_no_code_is_no_text():
     assert explain("") == ""
 
 
-RAISED = re.compile(r"\b(?:AsReceived|AssociationFailed|Defer|Hold|NotDicom)\(\s*\"([a-z0-9-]+)\"")
+RAISED = re.compile(
+    r"\b(?:AsReceived|AssociationFailed|BadFile|TlsFault|Defer|Hold|NotDicom)"
+    r"\(\s*\"([a-z0-9-]+)\""
+)
 
 
 def test_every_code_that_the_program_raises_is_explained():

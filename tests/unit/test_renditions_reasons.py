@@ -1,7 +1,7 @@
 """What goes as it came, and why; offset tables; and proofs that fail when they must."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from gateway.codec.errors import REPORTED, CodecClosed, CodecDied, CodestreamMismatch
-from gateway.codec.frames import FrameAt, Geometry
+from gateway.codec.frames import FrameAt, Geometry, Target
 from gateway.codec.pool import Codec
 from gateway.dicom.malformed import Malformed
 from gateway.dicom.source import Source
@@ -30,7 +30,7 @@ from gateway.prepare.data_set import DataSetAt, open_data_set
 from gateway.prepare.encapsulation import items, offset_tables
 from gateway.prepare.proof import prove
 from gateway.prepare.renditions import compress, fallback
-from gateway.reasons import AS_RECEIVED
+from gateway.reasons import AS_RECEIVED, REASONS
 from tests.fakes import pictures
 
 
@@ -258,8 +258,10 @@ class Failing(Codec):
 
     error: Exception
 
-    def encode(self, frames: Iterator[FrameAt], geometry: Geometry) -> Iterator[bytes]:
-        yield next(super().encode(frames, geometry))
+    def encode(
+        self, frames: Iterable[FrameAt], geometry: Geometry, target: Target | None = None
+    ) -> Iterator[bytes]:
+        yield next(super().encode(frames, geometry, target))
         raise self.error
 
 
@@ -284,7 +286,7 @@ def test_a_closed_codec_says_nothing_about_the_object(tmp_path: Path) -> None:
 
 
 def test_each_code_of_the_codec_is_a_reason_that_a_person_can_read() -> None:
-    assert {*REPORTED, CodecDied.code} <= set(AS_RECEIVED)
+    assert {*REPORTED, CodecDied.code} <= set(REASONS)
 
 
 @given(st.lists(st.integers(1, 9999), min_size=1, max_size=40))

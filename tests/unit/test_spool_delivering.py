@@ -222,3 +222,60 @@ def test_a_claim_seeks_in_an_index_and_sorts_nothing(spool: Spool) -> None:
     assert "USING INDEX" in text
     assert "SCAN" not in text
     assert "TEMP B-TREE" not in text
+
+
+def filled(spool: Spool, *kinds: tuple[str, Priority, int]) -> None:
+    """Queue one object of so many bytes for `central`, for each door and priority."""
+    for number, (door, priority, size) in enumerate(kinds):
+        arrive(spool, bytes(size), arrival(f"1.2.{number}", door, priority))
+        make_ready(spool)
+
+
+def taken(spool: Spool, count_most: int, bytes_most: int) -> list[tuple[int, int]]:
+    """Return (instance id, bytes) of what one batch holds."""
+    found = spool.delivering.claim_batch("central", count_most, bytes_most)
+    return [(one.instance_id, one.rendition.blob.dataset_bytes) for one in found]
+
+
+def test_a_batch_is_of_one_priority_in_fair_turns(spool: Spool) -> None:
+    a, b = ("ae:A", Priority.NORMAL, 1), ("ae:B", Priority.NORMAL, 1)
+    filled(spool, a, a, a, b, b, ("ae:C", Priority.STAT, 1), ("ae:C", Priority.BACKLOG, 1))
+    batches = [[number for number, _ in taken(spool, 10, 100)] for _ in range(4)]
+    # Ids in the order in which they became ready: the urgent one was prepared first.
+    stat = {row["id"]: row["priority"] for row in spool.database.read("SELECT * FROM instance")}
+    assert [{stat[number] for number in batch} for batch in batches] == [{0}, {5}, {9}, set()]
+    doors = {row["id"]: row["door"] for row in spool.database.read("SELECT * FROM instance")}
+    assert [doors[number][-1] for number in batches[1]] == list("ABABA")
+
+
+def test_a_batch_ends_before_its_bytes_are_exceeded_and_the_first_goes_whatever_its_size(
+    spool: Spool,
+) -> None:
+    filled(spool, *[("ae:A", Priority.NORMAL, size) for size in (900, 40, 40, 40, 5)])
+    sizes = [[size for _, size in taken(spool, 10, 100)] for _ in range(3)]
+    assert sizes == [[900], [40, 40], [40, 5]]
+
+
+def test_what_did_not_fit_a_batch_is_untouched_and_the_turn_is_still_its_own(
+    spool: Spool,
+) -> None:
+    filled(spool, ("ae:A", Priority.NORMAL, 60), ("ae:B", Priority.NORMAL, 60))
+    assert len(taken(spool, 10, 100)) == 1
+    (left,) = spool.delivering.claim_batch("central", 10, 100)
+    assert left.attempts == 1
+
+
+def test_no_more_than_the_count_goes_in_a_batch(spool: Spool) -> None:
+    filled(spool, *[("ae:A", Priority.NORMAL, 1)] * 3)
+    assert [len(taken(spool, 2, 100)) for _ in range(3)] == [2, 1, 0]
+
+
+def test_tries_are_told_ever_less_often_and_one_that_ends_otherwise_always(spool: Spool) -> None:
+    filled(spool, ("ae:A", Priority.NORMAL, 1))
+    for code in [*["timeout"] * 40, "lost"]:
+        spool.delivering.defer(claimed_delivery(spool), code, "", 0.0)
+    (found,) = spool.counting.show("1")
+    told = [line["detail"] for line in found["history"] if line["what"] == "deferred"]
+    assert told[0].split() == ["timeout", "try", "1"]
+    assert told[-1].split() == ["lost", "try", "41"]
+    assert len(told) < 20

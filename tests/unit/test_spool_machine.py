@@ -21,15 +21,16 @@ from hypothesis.stateful import (
 )
 
 from spool.errors import LostClaim
-from spool.model import Delivery, Instance, Priority
+from spool.model import Delivery, Instance, Priority, Sent
 from spool.rows import WAIT_MOST_S
 from tests.fakes.spool_bench import DESTINATIONS, Bench
-from tests.fakes.spool_items import Item, Refused, Sending
+from tests.fakes.spool_items import Item, Sending
 from tests.fakes.spool_told import counted, differences, foretold, history, tallied, told
 
 HOUR_S, DAY_S, YEAR_S = 3600.0, 86400.0, 365 * 86400.0
 GIVE_UP_S, RETRY_MOST_S = 14 * DAY_S, WAIT_MOST_S
 DECISIONS = ("hold", "release", "retry", "cancel", "withdraw", "restore", "resend")
+OF_A_WHOLE = ("pause", "resume", "resume", "offer", "move", "stand in", "stand down")
 STOPS = ("hold", "cancel", "withdraw")
 
 any_one = st.integers(0, 1 << 16)
@@ -37,6 +38,8 @@ destination = st.sampled_from(DESTINATIONS)
 anywhere = st.sampled_from(("", "", *DESTINATIONS))
 outcome = st.sampled_from(("ready", "ready", "compressed", "compressed", "hold", "defer"))
 answer = st.sampled_from(("sent", "settled", "defer", "away", "refuse", "hold", "give_back"))
+
+finding = st.sampled_from(("confirmed", "later", "missing", "missing", "hold", "give_back"))
 
 UPKEEP = (
     *("tend", "retire", "retire early", "empty the trash", "trim", "scrub", "back up"),
@@ -60,6 +63,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.clock, self.model = self.bench.clock, self.bench.model
         self.claims: list[tuple[str, Instance]] = []
         self.taken: list[tuple[Item, Sending, Delivery]] = []
+        self.asked: list[tuple[Item, Sending, Sent]] = []
         self.written: list[tuple[object, ...]] = []  #: the history as it was
 
     def teardown(self) -> None:
@@ -176,18 +180,51 @@ class SpoolMachine(RuleBasedStateMachine):
         if len(self.taken) > known:
             self.send(known, answer)
 
-    @precondition(lambda self: self.taken)
-    @rule(which=any_one)
-    def confirm(self, which: int) -> None:
-        self._count("confirm")
-        item, sending, delivery = self.taken[which % len(self.taken)]
+    @rule(destination=destination, most=st.integers(1, 3))
+    def claim_to_ask(self, destination: str, most: int) -> None:
+        self._count("claim to ask")
+        self.asked += self.bench.claim_to_ask(destination, most)
+
+    @precondition(lambda self: self.asked)
+    @rule(which=any_one, finding=finding)
+    def find_out(self, which: int, finding: str) -> None:
+        item, sending, sent = self.asked[which % len(self.asked)]
+        is_mine = sending.state == "sent" and sending.lease and sending.lease.mark == sent.lease
         try:
-            self.bench.spool.delivering.confirmed(delivery.id, "found")
+            what = self.bench.find_out(item, sending, sent, finding)
         except LostClaim:
-            with pytest.raises(Refused):
-                self.model.confirmed(item, sending)
+            assert not is_mine
         else:
-            self.model.confirmed(item, sending)
+            self._count(f"found {what}")
+            assert is_mine or what == "give_back"
+
+    @rule(destination=destination, finding=finding)
+    def claim_and_find_out(self, destination: str, finding: str) -> None:
+        self._let_something_be("sent", destination)
+        known = len(self.asked)
+        self.claim_to_ask(destination, 1)
+        if len(self.asked) > known:
+            self.find_out(known, finding)
+
+    @rule(destination=destination)
+    def ask_for_commitment(self, destination: str) -> None:
+        self._count("commitment asked")
+        self._let_something_be("sent", destination)
+        self.bench.ask_for_commitment(destination, HOUR_S)
+
+    @rule(which=any_one, finding=finding, crashes=st.booleans())
+    def report(self, which: int, finding: str, *, crashes: bool) -> None:
+        self._count("reported")
+        uid = self.bench.report(which)
+        if crashes:
+            self._crash()
+            self.bench.end_asking()
+        self.bench.act_on_reports(uid, finding)
+
+    @rule(destination=destination)
+    def close_what_is_overdue(self, destination: str) -> None:
+        self._count("overdue")
+        self.bench.close_what_is_overdue(destination)
 
     # persons
 
@@ -222,6 +259,19 @@ class SpoolMachine(RuleBasedStateMachine):
             self._count(f"{what} cut short")
             self.bench.write_decision_only(what, item, destination)
             self._crash()
+
+    @rule(what=st.sampled_from(OF_A_WHOLE), one=destination, other=destination)
+    def decide_about_a_destination(self, what: str, one: str, other: str) -> None:
+        self._count(what)
+        self._let_something_be("queued", one)
+        {
+            "pause": lambda: self._pause(one),
+            "resume": lambda: [self.bench.resume(name) for name in DESTINATIONS],
+            "offer": lambda: self.bench.offer(one),
+            "move": lambda: one == other or self.bench.move(one, other),
+            "stand in": lambda: one == other or self.bench.stand_in(one, other),
+            "stand down": lambda: one == other or self.bench.stand_down(one, other),
+        }[what]()
 
     # time and upkeep
 
@@ -299,9 +349,23 @@ class SpoolMachine(RuleBasedStateMachine):
         items = list(self.model.items.values())
         return items[which % len(items)]
 
+    def _let_something_be(self, state: str, destination: str) -> None:
+        """Bring one more object so far, where none stands so; then it is due in two hours."""
+        items = self.model.items.values()
+        if not any(one.open_to(destination, state) for one in items):
+            self.receive(1 + len(items) % 5, "a", "ae:US1", Priority.STAT)
+            self.bench.work_off("compressed", "sent" if state == "sent" else "defer")
+        self.clock.pass_s(2 * HOUR_S)
+
+    def _pause(self, destination: str) -> None:
+        self.bench.pause(destination)
+        self.claim_to_send(destination)
+        self.claim_to_ask(destination, 1)
+
     def _forget_claims(self) -> None:
         self.claims.clear()
         self.taken.clear()
+        self.asked.clear()
 
     def _scrub(self) -> None:
         checked = self.bench.spool.scrubbing.check_next(0)

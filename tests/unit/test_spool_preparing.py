@@ -28,7 +28,7 @@ from tests.fakes.spools import (
 )
 
 ROOT = Path(__file__).parents[2]
-READY = Decision("1.2.3", "1.2.3.4", destinations=("central", "cloud"))
+READY = Decision("1.2.3", "1.2.3.4", deliveries=(("central", -1), ("cloud", -1)))
 
 
 @pytest.fixture
@@ -185,8 +185,7 @@ def test_renditions_deliveries_and_the_move_are_one_transaction(spool: Spool) ->
         "1.2.3.4",
         station="ROOM3",
         renditions=(compressed(spool, instance),),
-        destinations=("central", "cloud"),
-        sends=0,
+        deliveries=(("central", 0), ("cloud", 0)),
         notes=(("compressed", "a recipe"),),
     )
     spool.preparing.ready(instance, decision)
@@ -302,7 +301,7 @@ def test_a_resend_is_still_known_when_only_the_compressed_bytes_are_left(spool: 
     first = arrive(spool)
     instance = claimed(spool)
     made = compressed(spool, instance)
-    spool.preparing.ready(instance, Decision("1.2", "1.3", renditions=(made,), sends=0))
+    spool.preparing.ready(instance, Decision("1.2", "1.3", renditions=(made,)))
     assert spool.retiring.trim() == 1
     assert not instance.received.blob.path.exists()
     arrive(spool)

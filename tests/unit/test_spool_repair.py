@@ -199,7 +199,8 @@ def compressed(spool: Spool, source: Rendition) -> Rendition:
 def ready_compressed(spool: Spool, destinations: tuple[str, ...]) -> int:
     instance = claimed(spool)
     made = compressed(spool, instance.received)
-    decision = Decision("1.2", "1.3", "", (made,), destinations, sends=0)
+    all_of_it = tuple((one, 0) for one in destinations)
+    decision = Decision("1.2", "1.3", renditions=(made,), deliveries=all_of_it)
     spool.preparing.ready(instance, decision)
     return instance.id
 
@@ -244,6 +245,53 @@ def test_a_compressed_file_is_given_back_to_its_instance(tmp_path: Path) -> None
     (found,) = spool.counting.show("1")
     assert [one["role"] for one in found["renditions"]] == ["received", "compressed"]
     assert found["renditions"][1]["proved"]
+    spool.close()
+
+
+def made(spool: Spool, source: Rendition, role: Role, uid: str) -> Rendition:
+    """Return a durable rendition of another kind, made of `source`."""
+    about = {
+        "role": role,
+        "sop_class_uid": SOP_CLASS,
+        "sop_instance_uid": uid,
+        "transfer_syntax_uid": EXPLICIT,
+        "made_from": source.blob.sha256,
+        "made_from_blob": source.blob.name,
+        "made_from_uid": source.sop_instance_uid,
+    }
+    incoming = spool.blobs.begin(about)
+    incoming.write(f"{role} {uid}".encode())
+    blob = incoming.keep()
+    return Rendition(role, uid, SOP_CLASS, EXPLICIT, blob, source.id, proved=True)
+
+
+def test_what_was_made_for_each_destination_is_given_back_and_becomes_no_image_of_its_own(
+    tmp_path: Path,
+) -> None:
+    spool = opened(tmp_path)
+    arrive(spool)
+    instance = claimed(spool)
+    renditions = tuple(
+        made(spool, instance.received, role, uid)
+        for role, uid in ((Role.HTJ2K, UID), (Role.LOSSY, "1.9.1"), (Role.LOSSY, "1.9.2"))
+    )
+    all_of_it = (("a", 0), ("b", 1), ("c", 2))
+    spool.preparing.ready(
+        instance, Decision("1.2", "1.3", renditions=renditions, deliveries=all_of_it)
+    )
+    spool.close()
+    lose_database(tmp_path / "state")
+    spool = reopened(tmp_path)
+    assert sum(spool.counting.instances().values()) == 1
+    (found,) = spool.counting.show("1")
+    assert sorted((one["role"], one["sop_instance_uid"]) for one in found["renditions"]) == [
+        ("htj2k", UID),
+        ("lossy", "1.9.1"),
+        ("lossy", "1.9.2"),
+        ("received", UID),
+    ]
+    again = claimed(spool)
+    assert {one.blob.sha256 for one in again.kept} >= {one.blob.sha256 for one in renditions}
     spool.close()
 
 

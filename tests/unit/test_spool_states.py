@@ -20,7 +20,7 @@ from tests.fakes.spools import arrival, arrive, claimed_delivery, make_ready, op
 BEGINS = {"instance": "received", "delivery": "queued"}
 ENDS = {
     "instance": {"retired", "withdrawn", "merged"},
-    "delivery": {"confirmed", "cancelled"},
+    "delivery": {"confirmed", "cancelled", "superseded"},
 }
 STATES = {"instance": list(InstanceState), "delivery": list(DeliveryState)}
 EVERY_MOVE = [
@@ -160,7 +160,7 @@ def prepare(spool: Spool, what: str, destination: str) -> None:
     if instance is None:
         return
     if what == "ready":
-        decision = Decision("1.2", "1.3", destinations=(destination, "third"))
+        decision = Decision("1.2", "1.3", deliveries=((destination, -1), ("third", -1)))
         spool.preparing.ready(instance, decision)
     elif what == "merge":
         spool.preparing.merge(instance, instance.id)

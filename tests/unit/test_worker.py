@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway import notify
 from gateway.backoff import backoff_s
-from gateway.worker import Loop
+from gateway.worker import Loop, SharedBell
 from spool.doorbell import Doorbell, ring
 
 
@@ -42,6 +43,32 @@ def test_a_loop_turns_until_there_is_nothing_and_again_when_it_is_rung(tmp_path:
     loop.stop()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_one_ring_wakes_every_loop_of_a_shared_bell_and_each_ends_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.worker.POLL_S", 600.0)
+    bell = SharedBell(Doorbell(tmp_path, "some"), 3)
+    idle = [threading.Semaphore(0) for _ in range(3)]
+
+    def turn_of(number: int) -> Callable[[], float]:
+        def turn() -> float:
+            idle[number].release()
+            return 600.0
+
+        return turn
+
+    loops = [Loop(f"some#{number}", turn_of(number), bell) for number in range(3)]
+    threads = [running(loop) for loop in loops]
+    for one in idle:
+        assert one.acquire(timeout=10)
+        while not one.acquire(timeout=0.05):  # it may have been on its way to the bell
+            ring(tmp_path, "some")
+    for loop, thread in zip(loops, threads, strict=True):
+        loop.stop()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_a_lost_ring_costs_one_poll_and_no_item(
