@@ -17,19 +17,21 @@ CONFIRM = {
     ),
     "queries-refused": (
         N_("The archive answers no queries, so nobody can tell whether it kept the image."),
-        N_('Have it allow queries by our AE title or user, or say confirm = "none".'),
+        N_("Have it allow queries by our AE title or user, or release it if sent is enough."),
     ),
     "readback-refused": (
         N_("The archive gives no images back, so nothing can be compared."),
-        N_('Have it allow retrieval by our AE title or user, or say confirm = "query".'),
+        N_("Have it allow retrieval by our AE title or user, or release it if sent is enough."),
     ),
     "same-uid": (
-        N_("Other content went there under the same UID; only reading back tells what it keeps."),
-        N_("Have the archive allow retrieval, or compare the image there by eye."),
+        N_("Other content may be there under the same UID; only reading back tells what it keeps."),
+        N_(
+            "Have the archive allow retrieval; or compare by eye, and release it if sent is enough."
+        ),
     ),
     "not-comparable": (
         N_("What the archive gave back cannot be decoded here, so it is not compared."),
-        N_('Have it give images back as they were stored, or say confirm = "query".'),
+        N_("Have it give images back as they were stored, or release it if sent is enough."),
     ),
     "no-room-to-read-back": (
         N_("The disk is too full to read the image back."),

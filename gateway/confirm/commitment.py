@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from gateway import logs
 from gateway.confirm.failures import Then, row_of
 from gateway.confirm.findings import ASKED_MOST, Findings
-from gateway.confirm.known import Known, Way
+from gateway.confirm.known import AGAIN_S, Known, Way
 from gateway.confirm.query import sought_of
 from gateway.destinations.archive import ArchiveAway, Commits, NotAnswered
 from spool.model import Outcome, Sent
@@ -67,7 +67,9 @@ class Commitment:
         for uid in self._committing.cut_off(self._name):
             self._committing.close(uid, "interrupted")
 
-    def act(self, query: AskOtherwise, doubted: AskOtherwise) -> int:
+    def act(
+        self, query: AskOtherwise, doubted: AskOtherwise, is_believed: Callable[[Sent], bool]
+    ) -> int:
         """Act on what was reported; return on how many deliveries.
 
         Parameters
@@ -75,11 +77,13 @@ class Commitment:
         query, doubted
             Ask about what the archive does not commit to, and about what it has under a UID that
             went there with other bytes, too.
+        is_believed
+            Tells whether a commitment is enough for this one.
         """
         outcomes = self._committing.outcomes(self._name)
         for outcome in outcomes:
             self._known.answers(Way.COMMITMENT)
-            self._act(outcome, query, doubted)
+            self._act(outcome, query, doubted, is_believed)
             self._committing.done(outcome)
         return len(outcomes)
 
@@ -90,13 +94,19 @@ class Commitment:
             self._committing.close(transaction.uid, SILENT)
             logs.warning(self._findings.who, "no-report", transaction=transaction.uid)
             if transaction.asked >= TRANSACTIONS_MOST:
-                self._shut(SILENT, "")
+                self._shut(SILENT, "", AGAIN_S[Way.COMMITMENT])
         return len(overdue)
 
-    def _act(self, outcome: Outcome, query: AskOtherwise, doubted: AskOtherwise) -> None:
+    def _act(
+        self,
+        outcome: Outcome,
+        query: AskOtherwise,
+        doubted: AskOtherwise,
+        is_believed: Callable[[Sent], bool],
+    ) -> None:
         sent = outcome.sent
         if outcome.failure is None:
-            if sent.first_of_uid:
+            if is_believed(sent):
                 self._findings.there(sent, HOW)
             else:
                 doubted(sent)
@@ -112,6 +122,6 @@ class Commitment:
         else:
             self._findings.later(sent, row.code, text)
 
-    def _shut(self, code: str, text: str) -> None:
-        if self._known.shut(Way.COMMITMENT, code, text) == 1:
+    def _shut(self, code: str, text: str, again_s: float = 0.0) -> None:
+        if self._known.shut(Way.COMMITMENT, code, text, again_s) == 1:
             logs.warning(self._findings.who, "by-query", code=code, detail=text)

@@ -7,10 +7,10 @@ Holds      nothing: the stage decides by the finding
 
 An archive may transcode, so pixels are compared decoded. What cannot be decoded here is compared as
 it is coded; where that differs, a lossy coding of what was not lossy before is an alteration, and
-of everything else nothing is said. Of coerced elements the keywords are told, never the values.
+of everything else nothing is said. Elements that `coercion` does not let an archive change make it
+altered. Of what differs the keywords are told, never the values.
 
-References: PS3.3 C.7.6 (image), C.7.3.1.1.1 and C.7.6.1 (laterality, orientation), C.8.5.5 (regions
-of ultrasound), C.11 (look up tables); PS3.5 6.2 (padding).
+References: PS3.3 C.7.6 (image); PS3.5 6.2 (padding).
 """
 
 import enum
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.codec.pool import Codec
+from gateway.confirm.coercion import may_be_coerced
 from gateway.dicom.canonical import Canonical
 from gateway.dicom.dictionary import vr_of
 from gateway.dicom.element import Element
@@ -31,46 +32,6 @@ from gateway.prepare.proof import CHUNK_BYTES, PIXEL_TAGS, prove
 
 #: Whose object it is and which (PS3.3 C.7.1.1, C.7.2.1, C.7.3.1, C.12.1).
 IDENTITY = {0x00080016, 0x00080018, 0x00100020, 0x0020000D, 0x0020000E}
-#: What changes what is seen or measured, beside the pixels themselves.
-MEANING = {
-    0x00180050,  # Slice Thickness
-    0x00181164,  # Imager Pixel Spacing
-    0x00182010,  # Nominal Scanned Pixel Spacing
-    0x00186011,  # Sequence of Ultrasound Regions
-    0x00200020,  # Patient Orientation
-    0x00200032,  # Image Position (Patient)
-    0x00200037,  # Image Orientation (Patient)
-    0x00200060,  # Laterality
-    0x00200062,  # Image Laterality
-    0x00280002,  # Samples per Pixel
-    0x00280008,  # Number of Frames
-    0x00280010,  # Rows
-    0x00280011,  # Columns
-    0x00280030,  # Pixel Spacing
-    0x00280034,  # Pixel Aspect Ratio
-    0x00280100,  # Bits Allocated
-    0x00280101,  # Bits Stored
-    0x00280102,  # High Bit
-    0x00280103,  # Pixel Representation
-    0x00280120,  # Pixel Padding Value
-    0x00280121,  # Pixel Padding Range Limit
-    0x00281052,  # Rescale Intercept
-    0x00281053,  # Rescale Slope
-    0x00281101,  # Red Palette Color Lookup Table Descriptor, and the others
-    0x00281102,
-    0x00281103,
-    0x00281201,  # Red Palette Color Lookup Table Data, and the others
-    0x00281202,
-    0x00281203,
-    0x00283000,  # Modality LUT Sequence
-    0x0040A730,  # Content Sequence: a report says it all in there
-    0x00420011,  # Encapsulated Document
-    0x52009229,  # Shared Functional Groups Sequence
-    0x52009230,  # Per-frame Functional Groups Sequence
-    0x54000100,  # Waveform Sequence
-    0x56000020,  # Spectroscopy Data
-}
-OVERLAY_DATA = 0x3000  #: (60xx,3000)
 #: An image that comes back so has lost something, unless it was sent so (PS3.5 A.4.1, A.4.3).
 LOSSY = {JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR_LOSSLESS}
 
@@ -80,6 +41,9 @@ _PADDED = frozenset(
         *("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM"),
         *("UC", "UI", "UR", "UT"),
     )
+)
+_WORDS_OR_ITEMS = frozenset(
+    ("AT", "FD", "FL", "OD", "OF", "OL", "OV", "OW", "SL", "SQ", "SS", "SV", "UL", "US", "UV")
 )
 _PADDED_BYTES_MOST = 65536
 #: More names than these do not fit a line of the history.
@@ -115,20 +79,17 @@ def compare(sent: DataSetAt, back: DataSetAt, sent_sha256: str, codec: Codec) ->
     if same_syntax and _sha256(back) == sent_sha256:
         return Compared(Finding.SAME)
     try:
-        changed = _changed(sent, back)
+        was, now = _elements(sent), _elements(back)
     except (AsReceived, Malformed) as fault:
         return Compared(Finding.UNSURE, _word(fault))
+    changed = _changed(was, now)
     coerced = _told(changed)
-    for tags, finding in ((IDENTITY, Finding.ANOTHERS), (MEANING, Finding.ALTERED)):
-        if found := {tag: how for tag, how in changed.items() if _is_in(tag, tags)}:
-            return Compared(finding, _told(found), coerced)
+    if others := {tag: how for tag, how in changed.items() if tag in IDENTITY}:
+        return Compared(Finding.ANOTHERS, _told(others), coerced)
+    if altered := {t: how for t, how in changed.items() if not may_be_coerced(t, how, was)}:
+        return Compared(Finding.ALTERED, _told(altered), coerced)
     pixels = _pixels(sent, back, codec)
     return Compared(pixels.finding, pixels.detail, coerced)
-
-
-def _is_in(tag: int, tags: set[int]) -> bool:
-    is_overlay = tag >> 24 == 0x60 and tag & 0xFFFF == OVERLAY_DATA
-    return tag in tags or (tags is MEANING and is_overlay)
 
 
 def _pixels(sent: DataSetAt, back: DataSetAt, codec: Codec) -> Compared:
@@ -158,12 +119,14 @@ def _told_apart(sent: DataSetAt, back: DataSetAt, codec: Codec) -> Compared:
     return Compared(Finding.UNSURE, f"not decoded here: {syntax}")
 
 
-def _changed(sent: DataSetAt, back: DataSetAt) -> dict[int, str]:
-    """Return how each element of the top level differs; an empty one is as good as none."""
-    with open_data_set(sent) as one:
-        was = dict(_digests(one))
-    with open_data_set(back) as one:
-        now = dict(_digests(one))
+def _elements(place: DataSetAt) -> dict[int, bytes]:
+    """Return a digest of each element of the top level; an empty one is as good as none."""
+    with open_data_set(place) as one:
+        return dict(_digests(one))
+
+
+def _changed(was: dict[int, bytes], now: dict[int, bytes]) -> dict[int, str]:
+    """Return how each element differs."""
     found = {}
     for tag in sorted(was.keys() | now.keys()):
         if was.get(tag) != now.get(tag):
@@ -184,7 +147,9 @@ def _digests(data_set: DataSet) -> Iterator[tuple[int, bytes]]:
 def _digest(data_set: DataSet, writer: Canonical, element: Element) -> bytes:
     vr = vr_of(element.tag) if element.vr in ("", "UN") else element.vr
     found = hashlib.sha256()
-    if vr in _PADDED and not element.undefined and element.length <= _PADDED_BYTES_MOST:
+    # An archive that does not know a private element gives it back as UN, text or not.
+    is_padded = vr in _PADDED or (element.tag >> 16 & 1 and vr not in _WORDS_OR_ITEMS)
+    if is_padded and not element.undefined and element.length <= _PADDED_BYTES_MOST:
         found.update(data_set.source.read(element.value, element.length).strip(b" \0"))
     else:
         writer.write_value(element, found.update)

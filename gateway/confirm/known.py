@@ -23,7 +23,9 @@ class Way(enum.StrEnum):
     READBACK = "readback"  #: C-GET, C-MOVE, WADO-RS
 
 
-#: What was refused is tried again after so long, seconds: somebody may have set up the archive.
+#: What was refused is tried again after `FIRST_S`, then after twice as long, up to these seconds:
+#: it may have been one wrong answer, and somebody may set up the archive.
+FIRST_S = 30.0
 AGAIN_S = {Way.ASK: 3600.0, Way.QUERY: 3600.0, Way.READBACK: 3600.0, Way.COMMITMENT: 21_600.0}
 
 
@@ -41,9 +43,10 @@ class Known:
         return left_s if 0 < left_s <= AGAIN_S[way] else 0.0
 
     def shut(self, way: Way, code: str, text: str, again_s: float = 0.0) -> int:
-        """Do not try the way for `again_s`, or for its own time; return how often in a row."""
+        """Do not try the way for `again_s`, or longer each time; return how often in a row."""
         failures = self.failures(way) + 1
-        next_try_at = self._clock.utc() + min(again_s or AGAIN_S[way], AGAIN_S[way])
+        doubled_s = FIRST_S * 2.0 ** min(failures - 1, 20)
+        next_try_at = self._clock.utc() + min(again_s or doubled_s, AGAIN_S[way])
         self._put(way, Breaker("open", failures, next_try_at, code, text))
         return failures
 

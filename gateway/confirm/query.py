@@ -1,6 +1,6 @@
 """query: asked whether it has the objects, by C-FIND or QIDO-RS.
 
-Takes      deliveries whose UID only ever went there with these bytes
+Takes      deliveries whose UID can only stand for these bytes there
 Gives      confirmed, where the archive names the UID
 Defers     not there: `Findings` says when it counts as missing
 Repeats    asked twice is asked once
@@ -16,6 +16,18 @@ from gateway.destinations.archive import Archive, NotAnswered, Sought
 from spool.model import Sent
 
 HOW = "query"
+#: It has that UID already (PS3.7 C.5.9, PS3.18 table I.2-2, Azure's): from us, or from another.
+DUPLICATE = ("status-0111", "stow-273", "stow-45070")
+
+
+def is_sure(sent: Sent) -> bool:
+    """Tell whether its UID can only stand for these bytes there.
+
+    It cannot where other bytes went there under it, nor where the archive had it before we ever
+    tried.
+    """
+    is_first_try = sent.round == 1 and sent.attempts <= 1
+    return sent.first_of_uid and not (is_first_try and sent.warning.startswith(DUPLICATE))
 
 
 class Query:

@@ -1,15 +1,16 @@
 """readback: the object is fetched from the archive and compared with what was sent.
 
 Takes      one delivery, whose rendition lies here
-Gives      confirmed, where every pixel and all that says what is seen is the same; what the archive
-           coerced beside that is written down
+Gives      confirmed, where all but administration is the same; what of that the archive
+           coerced is written down
 Defers     not there; refused; not to be compared here; no room for the scratch file
-Holds      altered-there, other-identity-there: an alarm
+Holds      altered-there, other-identity-there, damaged: an alarm
 Repeats    the scratch file goes whatever happens; what a kill leaves is swept at the start
 
 References: PS3.4 C.4.2 (C-MOVE), C.4.3 (C-GET); PS3.18 10.4 (WADO-RS).
 """
 
+import errno
 import os
 import shutil
 import tempfile
@@ -33,6 +34,8 @@ from spool.store import Spool
 HOW = "readback"
 #: What stays free beside the scratch file: the rows of others are written meanwhile.
 FREE_LEAST_BYTES = 16 << 20
+#: So many different images in a row are refused before the archive counts as giving none back.
+REFUSED_MOST = 3
 
 ALARMS = {Finding.ALTERED: "altered-there", Finding.ANOTHERS: "other-identity-there"}
 
@@ -44,6 +47,7 @@ class Readback:
         self, archive: Archive, known: Known, findings: Findings, codec: Codec, spool: Spool
     ) -> None:
         self._archive, self._known, self._findings = archive, known, findings
+        self._refusals = set[int]()  # a restart asks anew
         self._codec, self._folder = codec, spool.state_dir / "spool" / "read-back" / findings.who
 
     def sweep(self) -> None:
@@ -63,6 +67,9 @@ class Readback:
         ArchiveAway, OSError, CodecClosed
             Then nothing was done yet.
         """
+        if self._known.shut_s(Way.READBACK):
+            self._later(sent, otherwise)
+            return
         if not self._has_room(sent):
             self._findings.later(sent, "no-room-to-read-back")
             return
@@ -70,16 +77,28 @@ class Readback:
             try:
                 back = self._archive.read_back(sought_of(sent), folder)
             except NotAnswered as refused:
-                self._known.shut(Way.READBACK, refused.code, refused.detail)
-                code = otherwise or refused.code
-                self._findings.later(sent, code, refused.detail, AGAIN_S[Way.READBACK])
+                self._refused(sent, refused, otherwise)
                 return
+            self._refusals.clear()
             self._known.answers(Way.READBACK)
             try:
                 self._look_at(sent, back)
             finally:
                 if back:  # it may lie elsewhere: C-MOVE brings it to our port
                     back.path.unlink(missing_ok=True)
+
+    def _refused(self, sent: Sent, refused: NotAnswered, otherwise: str) -> None:
+        """Ask for this one later; the way is shut where it is not about this one alone."""
+        self._refusals.add(sent.instance_id)
+        if len(self._refusals) < REFUSED_MOST and not self._known.failures(Way.READBACK):
+            self._findings.later(sent, otherwise or refused.code, refused.detail)
+            return
+        self._known.shut(Way.READBACK, refused.code, refused.detail)
+        self._later(sent, otherwise)
+
+    def _later(self, sent: Sent, otherwise: str) -> None:
+        code, text = self._known.told(Way.READBACK)
+        self._findings.later(sent, otherwise or code, text, self._known.shut_s(Way.READBACK))
 
     def _look_at(self, sent: Sent, back: ReadBack | None) -> None:
         if back is None:
@@ -89,6 +108,11 @@ class Readback:
             verify_rendition(sent.rendition)
         except (Damaged, FileNotFoundError) as fault:
             self._findings.hold(sent, "damaged", str(fault))
+            return
+        except OSError as fault:
+            if fault.errno != errno.EIO:
+                raise
+            self._findings.hold(sent, "damaged", "EIO")
             return
         here, sha256 = place_of(sent.rendition), sent.rendition.blob.sha256
         self._act(sent, compare(here, _there(back), sha256, self._codec))

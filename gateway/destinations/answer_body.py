@@ -11,7 +11,6 @@ References: PS3.18 F.2 (DICOM JSON model), PS3.19 A.1 (native DICOM model).
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 from xml.parsers import expat
@@ -21,8 +20,6 @@ DataSet = Mapping[str, Any]
 #: Data set, sequence, item, value: nothing that we look for lies deeper.
 _DEPTH_MOST = 32
 _END = object()
-#: Where a comment names an attribute; all else in it may be a patient's.
-_TAG = re.compile(r"\(?\b([0-9A-Fa-f]{4}),\s?([0-9A-Fa-f]{4})\)?")
 
 
 def data_sets(body: bytes) -> list[DataSet] | None:
@@ -72,13 +69,8 @@ def number(data_set: DataSet, tag: str) -> int | None:
         if isinstance(one, int) and not isinstance(one, bool):
             return one
         if isinstance(one, str) and one.strip().isascii() and one.strip().isdigit():
-            return int(one.strip()[:9])
+            return int(one.strip().lstrip("0")[:9] or "0")
     return None
-
-
-def tags_in(text: str) -> list[str]:
-    """Return the tags that a comment names: all of it that may be shown."""
-    return [f"({group},{element})".lower() for group, element in _TAG.findall(text)]
 
 
 def texts(data_set: DataSet) -> str:

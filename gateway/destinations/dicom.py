@@ -15,10 +15,10 @@ References: PS3.8 9.3.2.2 (contexts), PS3.4 B.3 (association negotiation for sto
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gateway import logs
 from gateway.config.model import Destination
 from gateway.destinations.archive import Ahead, Answer, Batch, ReadBack, Sought
 from gateway.destinations.association import Kept, away, store_called
+from gateway.destinations.comments import shown
 from gateway.destinations.dicom_questions import Questions
 from gateway.dicom.request import PAIRS_MOST, associate
 from gateway.dicom.requestor import Outcome, Pair
@@ -107,8 +107,8 @@ def answer_of(outcome: Outcome) -> Answer:
     row = row_of(outcome.status)
     if outcome.status == 0:
         return Answer(row.verdict)
-    comment = f": {logs.escape(outcome.comment)}" if outcome.comment else ""
-    return Answer(row.verdict, f"status-{outcome.status:04X}", row.meaning + comment)
+    text = row.meaning + shown(outcome.comment)
+    return Answer(row.verdict, f"status-{outcome.status:04X}", text)
 
 
 def _wanted(pair: Pair, ahead: Iterable[Pair]) -> list[Pair]:

@@ -11,8 +11,8 @@ of the Study Root model).
 
 from collections.abc import Sequence
 
-from gateway import logs
 from gateway.destinations.archive import ArchiveAway, NotAnswered, Sought
+from gateway.destinations.comments import shown
 from gateway.dicom import identifier, query
 from gateway.dicom.commitment import STORAGE_COMMITMENT
 from gateway.dicom.identifier import Written
@@ -47,8 +47,7 @@ def check(last: Outcome, code: str, later: Sequence[int] = LATER) -> None:
     """
     if row_of(last.status).verdict is Verdict.SENT:
         return
-    comment = f" {logs.escape(last.comment)}" if last.comment else ""
-    detail = f"{last.status:04X}{comment}"
+    detail = f"{last.status:04X}{shown(last.comment)}"
     if last.status in later:
         raise ArchiveAway("busy", detail)
     raise NotAnswered(code, detail)

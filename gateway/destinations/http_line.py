@@ -61,6 +61,9 @@ class Line:
         self._connections: weakref.WeakSet[HTTPConnection] = weakref.WeakSet()
         self._interrupted = False
         self._session = self._new_session()
+        #: As addresses of this origin look once they are prepared: a name may be xn--… then.
+        itself = self._session.prepare_request(requests.Request("GET", str(origin)))
+        self._goes_to = origin_of(str(itself.url))
 
     def ask(
         self,
@@ -75,10 +78,12 @@ class Line:
         ValueError
             The address lies elsewhere: neither request nor credentials go there.
         """
-        if origin_of(str(request.url)) != self.origin:
-            raise ValueError("another origin")
         request.headers = {"Accept-Encoding": "identity", **request.headers}
         prepared = self._session.prepare_request(request)
+        # Judged as it was given and as it will go: what prepares it reads addresses in its own way.
+        asked, goes_to = origin_of(str(request.url)), origin_of(str(prepared.url))
+        if (asked, goes_to) != (self.origin, self._goes_to):
+            raise ValueError("another origin")
         sign(prepared)
         proxies = {"http": self._reach.proxy, "https": self._reach.proxy}
         with self._guarded():

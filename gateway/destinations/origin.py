@@ -15,6 +15,9 @@ from urllib.parse import urljoin, urlsplit
 DEFAULT_PORTS = {"http": 80, "https": 443}
 #: One segment of a path (RFC 3986 3.3), percent-encoded where it has to be.
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%-]+")
+#: What an address may be written with (RFC 3986 2). Others are read in two ways by two readers:
+#: "http://evil\\@archive/" is of evil to one and of the archive to the other.
+_ADDRESS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ def redirected_to(url: str, location: str) -> tuple[Origin | None, str]:
     """Return to where an answer sends us: its origin, None where it makes no sense; the address."""
     try:
         target = urljoin(url, location)
+        if not _ADDRESS.fullmatch(location) or "@" in urlsplit(target).netloc:
+            return None, ""
         return origin_of(target), target
     except ValueError:
         return None, ""

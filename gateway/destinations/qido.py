@@ -33,7 +33,9 @@ PAGES_MOST = 1_000
 NO_STUDY = "2.25.0"
 
 _JSON = {"Accept": "application/dicom+json"}
-_SOP_INSTANCE_UID = "00080018"
+_SOP_INSTANCE_UID, _INSTANCE_AVAILABILITY = "00080018", "00080056"
+#: PS3.3 C.4.23.1.1: it knows of the object, and cannot give it: that is not having it.
+UNAVAILABLE = "UNAVAILABLE"
 #: Statuses that say nothing about the question: the archive cannot answer now.
 _AWAY = {408, 425, 429, *range(500, 600)} - {501, 505}
 #: Those that whatever is asked next would meet as well.
@@ -159,7 +161,11 @@ def _pages(
         page = {uid(one, _SOP_INSTANCE_UID) for one in listed}
         if page <= seen:
             return
-        yield page
+        yield {
+            uid(one, _SOP_INSTANCE_UID)
+            for one in listed
+            if uid(one, _INSTANCE_AVAILABILITY) != UNAVAILABLE
+        }
         seen |= page
         offset += len(listed)
 

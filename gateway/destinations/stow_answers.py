@@ -19,11 +19,11 @@ from gateway.destinations.answer_body import (
     data_sets,
     items,
     number,
-    tags_in,
     texts,
     uid,
 )
 from gateway.destinations.archive import Answer
+from gateway.destinations.comments import shown
 from gateway.dicom.status import Verdict
 from gateway.dicom.syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from gateway.dicom.web_status import (
@@ -38,9 +38,9 @@ _REFERENCED_SOP_INSTANCE_UID = "00081155"
 _WARNING_REASON, _FAILURE_REASON = "00081196", "00081197"
 _FAILED_SOP_SEQUENCE, _REFERENCED_SOP_SEQUENCE = "00081198", "00081199"
 _OTHER_FAILURES_SEQUENCE = "0008119A"
+_REASON_MOST = 0xFFFF
 _REASONS = {_WARNING_REASON, _FAILURE_REASON}
 _STATEMENTS = {_FAILED_SOP_SEQUENCE, _REFERENCED_SOP_SEQUENCE, _OTHER_FAILURES_SEQUENCE}
-_TAGS_MOST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +147,9 @@ def _word(code: str, said: Said, *, of_request: bool = False, asks: bool = False
 
 
 def _stored(one: Handed, item: DataSet, said: Said) -> Judged:
-    if (reason := number(item, _FAILURE_REASON)) is not None and reason != 0:
+    if (reason := _reason(item, _FAILURE_REASON)) is not None and reason != 0:
         return Judged(_failed(one, item, said))
-    reason = number(item, _WARNING_REASON)
+    reason = _reason(item, _WARNING_REASON)
     if not reason:
         return Judged(Answer(Verdict.SENT))
     row = warning_row(reason)
@@ -159,14 +159,20 @@ def _stored(one: Handed, item: DataSet, said: Said) -> Judged:
 
 
 def _failed(one: Handed, item: DataSet, said: Said) -> Answer:
-    reason = number(item, _FAILURE_REASON)
+    reason = _reason(item, _FAILURE_REASON)
     if reason is None:
         return Answer(Verdict.REFUSED, "refused-without-reason", f"HTTP {said.status}")
     return _answer(f"stow-{reason}", failure_row(reason), one, texts(item), said)
 
 
+def _reason(item: DataSet, tag: str) -> int | None:
+    """Return a reason; what is no number of 16 bits is the last one, which no table has."""
+    found = number(item, tag)
+    return found if found is None or 0 <= found <= _REASON_MOST else _REASON_MOST
+
+
 def _answer(code: str, row: Row, one: Handed, comment: str, said: Said) -> Answer:
-    told = " ".join([f"HTTP {said.status}", *dict.fromkeys(tags_in(comment))][: _TAGS_MOST + 1])
+    told = f"HTTP {said.status}{shown(comment)}"
     verdict = Verdict.OTHER_SYNTAX if _is_of_syntax(row, one, comment) else row.verdict
     if verdict is Verdict.OTHER_SYNTAX:
         return Answer(verdict, code, told, accepted=_simpler(one.transfer_syntax_uid))

@@ -18,6 +18,7 @@ from gateway.dicom.malformed import Malformed
 from gateway.dicom.pdu import is_uid
 from gateway.dicom.source import Source
 from gateway.dicom.syntaxes import SYNTAXES, syntax_of
+from gateway.prepare.data_set import DataSetAt
 from spool.errors import Hold
 from spool.model import Instance
 
@@ -46,18 +47,35 @@ def examine(instance: Instance) -> Belongs:
         The data set does not end where its lengths say, or is another object than was announced,
         unless a person has waived that.
     """
-    syntax = syntax_of(instance.at_hand.transfer_syntax_uid)
-    if syntax.deflated or instance.waived & CODES:
+    if instance.waived & CODES:
         return Belongs(walked=False)
-    blob = instance.at_hand.blob
-    with Source(blob.path, blob.dataset_offset, blob.dataset_bytes) as source:
+    arrival, at_hand = instance.arrival, instance.at_hand
+    blob = at_hand.blob
+    place = DataSetAt(
+        blob.path, blob.dataset_offset, blob.dataset_bytes, at_hand.transfer_syntax_uid
+    )
+    return examine_at(place, arrival.sop_class_uid, arrival.sop_instance_uid)
+
+
+def examine_at(place: DataSetAt, sop_class_uid: str, sop_instance_uid: str) -> Belongs:
+    """Return to what the data set there belongs, that was announced under these UIDs.
+
+    Raises
+    ------
+    Hold
+        As `examine`.
+    """
+    syntax = syntax_of(place.transfer_syntax_uid)
+    if syntax.deflated:
+        return Belongs(walked=False)
+    with Source(place.path, place.dataset_offset, place.dataset_bytes) as source:
         try:
             attributes = Attributes(source, syntax)
         except Malformed as fault:
             if syntax.uid not in SYNTAXES:
                 return Belongs(walked=False)
             raise Hold(STRUCTURE, str(fault)) from fault
-        _must_be(instance, attributes)
+        _must_be(sop_class_uid, sop_instance_uid, attributes)
         study, series = (
             uid if is_uid(uid) else ""
             for uid in (attributes.text(STUDY_INSTANCE_UID), attributes.text(SERIES_INSTANCE_UID))
@@ -65,12 +83,12 @@ def examine(instance: Instance) -> Belongs:
         return Belongs(study, series)
 
 
-def _must_be(instance: Instance, attributes: Attributes) -> None:
+def _must_be(sop_class_uid: str, sop_instance_uid: str, attributes: Attributes) -> None:
     """Compare with the command; the archive's index would go by one or the other."""
     uid, sop_class = attributes.text(SOP_INSTANCE_UID), attributes.text(SOP_CLASS_UID)
     if not uid:
         raise Hold(NO_UID, "(0008,0018) is missing or empty")
-    if uid != instance.arrival.sop_instance_uid:
+    if uid != sop_instance_uid:
         raise Hold(UID_MISMATCH, "(0008,0018) is not the Affected SOP Instance UID")
-    if sop_class != instance.arrival.sop_class_uid:
+    if sop_class != sop_class_uid:
         raise Hold(UID_MISMATCH, "(0008,0016) is not the Affected SOP Class UID")

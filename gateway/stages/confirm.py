@@ -9,7 +9,8 @@ Repeats    asked twice is asked once; confirmed is final
 Logs       confirmed, asked, asked-again, missing, held, no-report, by-query, away, back, lost
 
 A query and a commitment speak of a UID, not of bytes: where other bytes went to the destination
-under the same UID, only what is read back can tell which of them it keeps.
+under the same UID, or it had that UID before we ever tried, only what is read back can tell which
+of them it keeps.
 """
 
 import sqlite3
@@ -24,7 +25,7 @@ from gateway.config.model import Destination, Settings
 from gateway.confirm.commitment import Commitment, may_commit
 from gateway.confirm.findings import Findings
 from gateway.confirm.known import Known, Way
-from gateway.confirm.query import Query
+from gateway.confirm.query import Query, is_sure
 from gateway.confirm.readback import Readback
 from gateway.destinations.archive import Archive, ArchiveAway, Commits
 from gateway.destinations.kinds import archive_of
@@ -63,7 +64,7 @@ class Confirm:
             return REST_S
         if shut_s := self._known.shut_s(Way.ASK):
             return shut_s
-        if self._commitment.act(self._by_query, self._doubted) or self._commitment.end_overdue():
+        if self._act_on_reports() or self._commitment.end_overdue():
             return 0.0
         way = self._way()
         if shut_s := self._known.shut_s(way):
@@ -97,8 +98,8 @@ class Confirm:
         if way is Way.READBACK:
             self._each(sents, self.readback.ask)
             return 0.0
-        self._each([one for one in sents if not one.first_of_uid], self._doubted)
-        self._together(way, [one for one in sents if one.first_of_uid])
+        self._each([one for one in sents if not is_sure(one)], self._doubted)
+        self._together(way, [one for one in sents if is_sure(one)])
         return 0.0
 
     def _together(self, way: Way, sents: Sequence[Sent]) -> None:
@@ -115,11 +116,22 @@ class Confirm:
         for one in sents:
             self._guarded([one], partial(ask, one))
 
+    def _act_on_reports(self) -> int:
+        return self._commitment.act(self._by_query, self._doubted, self._is_believed)
+
+    def _is_believed(self, sent: Sent) -> bool:
+        """Tell whether what the archive says of its UID is enough."""
+        return self._destination.confirm != "readback" and is_sure(sent)
+
     def _by_query(self, sent: Sent) -> None:
-        self._guarded([sent], lambda: self._query.ask([sent]))
+        if self._is_believed(sent):
+            self._guarded([sent], lambda: self._query.ask([sent]))
+        else:
+            self._doubted(sent)
 
     def _doubted(self, sent: Sent) -> None:
-        self._guarded([sent], lambda: self.readback.ask(sent, "same-uid"))
+        otherwise = "" if is_sure(sent) else "same-uid"
+        self._guarded([sent], lambda: self.readback.ask(sent, otherwise))
 
     def _guarded(self, sents: Sequence[Sent], ask: Callable[[], None]) -> None:
         """Ask about these; whatever prevents it, each is given back or asked again."""
@@ -129,10 +141,11 @@ class Confirm:
             self._not_asked(sents, away)
         except (CodecClosed, LostClaim):
             self._give_back(sents)
-        except (sqlite3.Error, OSError):
+        except sqlite3.Error:
             raise
         except Exception as fault:
-            # As in forward: what a stranger's answer does to a parser concerns this one item.
+            # As in forward: what a stranger's answer does to a parser concerns this one item; so
+            # does a disk that fails at one scratch file.
             self._not_asked(sents, ArchiveAway("unexpected", type(fault).__name__))
         else:
             self._answered()

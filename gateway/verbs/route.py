@@ -19,8 +19,10 @@ from gateway.prepare.facts import open_facts
 from gateway.prepare.packing import obstacle
 from gateway.prepare.routes import Routing, Tried, Wanted, asks_inside, route
 from gateway.prepare.rules import Answer, Truth
+from gateway.prepare.structure import examine_at
 from gateway.reasons import AS_RECEIVED, explain
 from gateway.verbs.output import as_json, fault, shown, table
+from spool.errors import Hold
 from spool.model import Arrival
 
 EX_OK, EX_USAGE, EX_DATAERR, EX_NOINPUT, EX_UNAVAILABLE = 0, 64, 65, 66, 69
@@ -59,6 +61,7 @@ def try_out(settings: Settings, path: Path, *, door: str, address: str, json: bo
 def _as_data(settings: Settings, arrival: Arrival, place: DataSetAt) -> dict[str, Any]:
     with open_facts(arrival, place, inside=asks_inside(settings)) as facts:
         found = route(settings, facts)
+    held = _unsound(arrival, place) or _held(found)
     tried = [_route(one) for one in found.tried]
     rest = range(len(tried) + 1, len(settings.route) + 1)
     return {
@@ -66,20 +69,27 @@ def _as_data(settings: Settings, arrival: Arrival, place: DataSetAt) -> dict[str
         "from": arrival.door,
         "address": arrival.peer_address,
         "by": found.by,
-        "held": _held(found),
-        "destinations": [_destination(place, one) for one in found.wanted],
+        "held": held,
+        "destinations": [] if held else [_destination(place, one) for one in found.wanted],
         "routes": [*tried, *({"route": number, "result": "not-reached"} for number in rest)],
     }
 
 
+def _unsound(arrival: Arrival, place: DataSetAt) -> dict[str, str] | None:
+    """Return for what it would be held before any route is asked."""
+    try:
+        examine_at(place, arrival.sop_class_uid, arrival.sop_instance_uid)
+    except Hold as held:
+        return _reason(held.code, held.detail)
+    return None
+
+
 def _held(found: Routing) -> dict[str, str] | None:
-    if not found.code:
-        return None
-    return {
-        "code": found.code,
-        "detail": found.detail,
-        "text": explain(found.code, detail=found.detail),
-    }
+    return _reason(found.code, found.detail) if found.code else None
+
+
+def _reason(code: str, detail: str) -> dict[str, str]:
+    return {"code": code, "detail": detail, "text": explain(code, detail=detail)}
 
 
 def _destination(place: DataSetAt, one: Wanted) -> dict[str, Any]:

@@ -117,7 +117,8 @@ class Adopting:
         """Give a blob that was made back to its instance, so that the same bytes are sent again.
 
         One whose source is lost, or was dropped for want of room, is all that is left: it is taken
-        in itself. What is left over can be made again, and goes.
+        in itself; held, where it may say less, or something else, than what had come. What is left
+        over can be made again, and goes.
         """
         about = said.about
         key = {
@@ -132,7 +133,7 @@ class Adopting:
             self._write([lambda db: self._attach(db, source, name, said)])
             done.attached += 1
         elif not source or (_can_take(source) and self._is_lost(source)):
-            self._write([self._adoption(name, said)])
+            self._write([self._adoption(name, said, _doubt(about))])
             done.taken_in += 1
         else:
             self._blobs.discard(name)
@@ -170,3 +171,10 @@ class Adopting:
 
 def _can_take(source: sqlite3.Row) -> bool:
     return bool(source["lives"]) and not source["has_such"]
+
+
+def _doubt(about: dict[str, Any]) -> str:
+    """Return why what was made may not go everywhere in place of its lost source; "": it may."""
+    role = about.get("role")
+    says_other = role in (Role.LOSSY, Role.CORRECTED, Role.DEIDENTIFIED)
+    return f"{role}, and what it was made from is gone" if says_other else ""

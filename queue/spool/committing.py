@@ -35,16 +35,30 @@ _STILL_SENT = (
     "EXISTS (SELECT 1 FROM delivery d WHERE d.id = commitment_item.delivery_id"
     " AND d.state = 'sent' AND d.settled_at = 0)"
 )
-#: One of a delivery at a time: two transactions about it may have been reported.
+#: A success that a failure overtook: one that came later, or that a later transaction brought.
+_IS_OVERTAKEN = (
+    "failure IS NULL AND EXISTS (SELECT 1 FROM commitment_item f"
+    " WHERE f.delivery_id = commitment_item.delivery_id AND f.answered = 1"
+    " AND f.failure IS NOT NULL"
+    " AND (f.id > commitment_item.id OR f.answer_no > commitment_item.answer_no))"
+)
+#: Two transactions about a delivery may have been reported: the newest answer counts.
 _OUTCOMES = (
-    "SELECT max(c.id) AS id, c.uid, c.delivery_id, c.failure FROM commitment_item c"
+    "SELECT max(c.answer_no), c.id, c.uid, c.delivery_id, c.failure FROM commitment_item c"
     " JOIN delivery d ON d.id = c.delivery_id WHERE c.destination = :to AND c.answered = 1"
-    f" AND c.acted = 0 AND {IS_FREE} GROUP BY c.delivery_id ORDER BY 1 LIMIT :most"
+    f" AND c.acted = 0 AND {IS_FREE} GROUP BY c.delivery_id ORDER BY c.id LIMIT :most"
 )
 #: The deliveries that wait for the report of the transaction `:uid`.
 _TIED = (
     " WHERE id IN (SELECT delivery_id FROM commitment_item WHERE uid = :uid)"
     " AND transaction_uid = :uid AND state = 'sent'"
+)
+_ANSWER = (
+    "UPDATE commitment_item SET answered = 1, failure = :failure,"
+    " answer_no = 1 + (SELECT max(answer_no) FROM commitment_item a"
+    " WHERE a.delivery_id = commitment_item.delivery_id)"
+    " WHERE uid = :uid AND sop_instance_uid = :of AND sop_class_uid = :class AND acted = 0"
+    " AND (answered = 0 OR failure IS NULL OR :failure IS NOT NULL)"
 )
 _HAS_TIED = f"EXISTS (SELECT 1 FROM delivery {_TIED.replace(':uid', 'commitment.uid')})"
 _HAS_UNACTED = (
@@ -93,7 +107,7 @@ class Committing:
         ----------
         done, failed
             (SOP Class UID, SOP Instance UID), and the Failure Reason (0008,1197). What the
-            transaction does not hold is left out; what is in both failed.
+            transaction does not hold is left out; what failed once has failed.
 
         Returns
         -------
@@ -201,16 +215,16 @@ class Committing:
         )
         for sop_class_uid, sop_instance_uid, failure in [*((*one, None) for one in done), *failed]:
             db.execute(
-                "UPDATE commitment_item SET answered = 1, failure = ?"
-                " WHERE uid = ? AND sop_instance_uid = ? AND sop_class_uid = ? AND acted = 0",
-                (failure, uid, sop_instance_uid, sop_class_uid),
+                _ANSWER,
+                {"failure": failure, "uid": uid, "of": sop_instance_uid, "class": sop_class_uid},
             )
         return bool(known.rowcount)
 
     def _outcomes(self, db: sqlite3.Connection, destination: str, most: int) -> list[Outcome]:
         values = self._leases.values() | {"to": destination, "most": most}
         db.execute(
-            f"UPDATE commitment_item SET acted = 1 WHERE {_ANSWERED} AND NOT {_STILL_SENT}",
+            f"UPDATE commitment_item SET acted = 1 WHERE {_ANSWERED}"
+            f" AND (NOT {_STILL_SENT} OR {_IS_OVERTAKEN})",
             values,
         )
         return [
@@ -224,11 +238,17 @@ class Committing:
         ]
 
     def _done(self, db: sqlite3.Connection, outcome: Outcome) -> None:
-        db.execute("UPDATE commitment_item SET acted = 1 WHERE id = ?", (outcome.item_id,))
+        about = {"item": outcome.item_id, "id": outcome.sent.delivery_id}
+        db.execute(  # older answers with it; one that has come meanwhile is newer
+            "UPDATE commitment_item SET acted = 1 WHERE delivery_id = :id AND answered = 1"
+            " AND answer_no <= (SELECT answer_no FROM commitment_item WHERE id = :item)",
+            about,
+        )
         db.execute(
-            "UPDATE delivery SET transaction_uid = '', lease = iif(lease = ?, '', lease)"
-            " WHERE id = ? AND transaction_uid = ? AND state = 'sent'",
-            (outcome.sent.lease, outcome.sent.delivery_id, outcome.transaction_uid),
+            "UPDATE delivery SET transaction_uid = '', lease = iif(lease = :lease, '', lease)"
+            " WHERE id = :id AND state = 'sent' AND transaction_uid IN"
+            " (SELECT uid FROM commitment_item WHERE delivery_id = :id AND acted = 1)",
+            about | {"lease": outcome.sent.lease},
         )
         db.execute(
             "UPDATE commitment SET closed_at = ?, why = 'reported' WHERE uid = ? AND closed_at = 0"

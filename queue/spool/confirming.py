@@ -14,6 +14,7 @@ from spool.ageing import ROWS_MOST, trusted_s
 from spool.blobs import Blobs
 from spool.clock import Clock
 from spool.database import Database
+from spool.decisions import Decided, Decisions
 from spool.model import DeliveryState, Rendition, Sent
 from spool.pausing import NOT_PAUSED
 from spool.refusals import refused
@@ -49,7 +50,9 @@ _SENT = (
     " NOT EXISTS (SELECT 1 FROM rendition o CROSS JOIN delivery e ON e.instance_id = o.instance_id"
     " AND e.destination = d.destination AND e.rendition_id = o.id"
     " WHERE o.sop_instance_uid = r.sop_instance_uid AND o.sha256 <> r.sha256"
-    " AND (e.tried = 1 OR e.attempts > 0)) AS first_of_uid"
+    " AND (e.tried = 1 OR e.attempts > 0)) AS first_of_uid,"
+    " (SELECT h.detail FROM history h WHERE h.instance_id = d.instance_id"
+    " AND h.delivery_id = d.id AND h.what = 'sent' ORDER BY h.id DESC LIMIT 1) AS warning"
     " FROM delivery d JOIN rendition r ON r.id = d.rendition_id"
     " JOIN instance i ON i.id = d.instance_id WHERE d.id = ?"
 )
@@ -62,8 +65,16 @@ class Confirming:
     What moves a delivery raises `LostClaim` when it is no longer this claim's.
     """
 
-    def __init__(self, database: Database, blobs: Blobs, clock: Clock, leases: Leases) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        decisions: Decisions,
+        clock: Clock,
+        leases: Leases,
+    ) -> None:
         self._database, self._blobs, self._clock, self._leases = database, blobs, clock, leases
+        self._decisions = decisions
 
     def claim(self, destination: str, most: int = 100) -> list[Sent]:
         """Return what is due to be asked about there, the longest due first."""
@@ -118,10 +129,12 @@ class Confirming:
         No round is opened where a later one does that already, and none of what a person took
         back; it is held where a person cancelled the later one.
         """
+        self._speak_again(sent)
         self._database.write(lambda db: self._missing(db, sent, code, text))
 
     def hold(self, sent: Sent, code: str, text: str) -> None:
         """Move the delivery to `held`: a person must look."""
+        self._speak_again(sent, holds=True)
         self._database.write(lambda db: self._hold(db, sent, code, text))
 
     def note(self, sent: Sent, what: str, detail: str) -> None:
@@ -135,6 +148,27 @@ class Confirming:
         waits for that would never retire.
         """
         return self._database.write(lambda db: settle_sent(db, self._clock, destination))
+
+    def _speak_again(self, sent: Sent, *, holds: bool = False) -> None:
+        """Write that it is to go there again, where the last word beside the blobs is a cancel.
+
+        That was said of what had not been sent then; a start would cancel for it what waits now.
+        Whoever lost the claim says nothing: the cancel may be newer than that.
+        """
+        if not self._database.read(f"SELECT 1 FROM delivery{_MINE}", (sent.delivery_id, sent.lease)):
+            return
+        key = {"id": sent.instance_id, "to": sent.destination, "round": sent.round}
+        (row,) = self._database.read(_AFTER_LOSS, key | {"rendition": sent.rendition.id})
+        blobs = [one["blob"] for one in self._database.read(_BLOBS, (sent.instance_id,))]
+        decided = self._decisions.in_force(*blobs)
+        last = decided.get(sent.destination, decided.get("", ""))
+        if last == "cancel" and row["is_ready"] and (holds or not row["goes_again"]):
+            who, at = f"confirm@{sent.destination}", self._clock.utc()
+            self._decisions.write_all(
+                (blob, Decided(what, who, at, sent.destination))
+                for what in ("resend", "hold")[: 1 + (holds or row["is_cancelled"])]
+                for blob in blobs
+            )
 
     def _claim(self, db: sqlite3.Connection, destination: str, most: int) -> list[Sent]:
         values = self._leases.values() | {"to": destination, "now": self._clock.utc(), "most": most}
@@ -239,6 +273,7 @@ class Confirming:
         )
 
 
+_BLOBS = "SELECT blob FROM rendition WHERE instance_id = ? AND gone_at <= 0 ORDER BY id"
 #: What decides about a new round: the instance, its later rounds, its file, how often it vanished.
 _AFTER_LOSS = (
     "SELECT (SELECT state FROM instance WHERE id = :id) = 'ready' AS is_ready,"
@@ -295,4 +330,6 @@ def _sent_of(row: sqlite3.Row, rendition: Rendition) -> Sent:
         row["lease"],
         bool(row["first_of_uid"]),
         row["silent"],
+        row["attempts"],
+        row["warning"] or "",
     )

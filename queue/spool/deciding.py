@@ -13,7 +13,7 @@ from spool.database import Database
 from spool.decisions import Decided, Decisions
 from spool.model import OPERATOR, UNREADABLE
 from spool.moving import Moves, hold, hold_instance
-from spool.rounds import best_rendition, is_live, is_ready, open_round
+from spool.rounds import IS_LESS, best_rendition, is_live, is_ready, open_round
 from spool.rows import note
 
 
@@ -46,6 +46,12 @@ _WAITING = (
     "SELECT '' AS destination FROM instance WHERE id = :id AND state = 'received'"
     " UNION SELECT destination FROM delivery WHERE instance_id = :id AND state = 'queued'"
 )
+#: What the destination got last, where that lost something.
+_LESS_THERE = (
+    "SELECT 1 FROM delivery d WHERE d.instance_id = :id AND d.destination = :to"
+    " AND d.round = (SELECT max(round) FROM delivery WHERE instance_id = :id"
+    f" AND destination = :to) AND {IS_LESS}"
+)
 
 
 class Deciding:
@@ -64,7 +70,10 @@ class Deciding:
         self._decide("hold", instance_id, who, destination)
 
     def release(self, instance_id: int, who: str, *, destination: str = "") -> None:
-        """Let what is held go on as it is: the reason for which prepare held it is set aside."""
+        """Let what is held go on as it is: the reason for which prepare held it is set aside.
+
+        Where nothing is held, what was sent and cannot be confirmed is taken for enough.
+        """
         self._decide("release", instance_id, who, destination)
 
     def retry(self, instance_id: int, who: str, *, destination: str = "") -> None:
@@ -84,7 +93,7 @@ class Deciding:
         self._decide("restore", instance_id, who, destination)
 
     def resend(self, instance_id: int, who: str, *, destination: str = "") -> None:
-        """Send again what was sent, in a new round with the same rendition."""
+        """Send again what was sent, in a new round: the same rendition, or what is left of it."""
         self._decide("resend", instance_id, who, destination)
 
     def decide(
@@ -184,7 +193,7 @@ class Deciding:
     ) -> Iterator[Outcome]:
         at = self._clock.utc()
         self._decisions.write_all(
-            (blob, Decided(what, who, at, to))
+            (blob, Decided(self._word(what, instance_id, to), who, at, to))
             for instance_id, destination in targets
             for to in self._meant(what, instance_id, destination)
             for blob in self._blobs_of(instance_id)
@@ -205,6 +214,16 @@ class Deciding:
         if what != "hold" or destination:
             return [destination]
         return [row["destination"] for row in self._database.read(_WAITING, {"id": instance_id})]
+
+    def _word(self, what: str, instance_id: int, destination: str) -> str:
+        """Return how the decision is remembered.
+
+        A destination by name in a resend is where the image is to go, whole. Who sends again what
+        lost something wants just that, and only lifts what was decided before.
+        """
+        key = {"id": instance_id, "to": destination}
+        is_less = what == "resend" and destination and self._database.read(_LESS_THERE, key)
+        return "release" if is_less else what
 
     def _moved(self, what: str, targets: Sequence[tuple[int, str]], who: str) -> list[Outcome]:
         return self._database.write(lambda db: self._move(db, what, targets, who))

@@ -85,15 +85,12 @@ class Delivering:
         return None if due is None else max(0.0, due - self._clock.utc())
 
     def end_leases(self, destination: str, longest_s: float) -> None:
-        """End the leases of a stage that is gone; cut waits that a stepped clock made absurd."""
+        """End the leases of a stage that is gone; cut waits that a stepped clock made absurd.
+
+        The history tells of each attempt that a kill cut off.
+        """
         most = self._clock.utc() + longest_s
-        self._database.write(
-            lambda db: db.execute(
-                "UPDATE delivery SET lease = '', not_before = min(not_before, ?)"
-                " WHERE destination = ? AND state = 'queued' AND (lease <> '' OR not_before > ?)",
-                (most, destination, most),
-            )
-        )
+        self._database.write(lambda db: self._end_leases(db, destination, most))
 
     def ahead(self, destination: str, most: int = 500) -> list[tuple[str, str]]:
         """Return the (SOP class, transfer syntax) pairs of what is next, for the contexts."""
@@ -189,6 +186,22 @@ class Delivering:
         row = db.execute(_CLAIM, (lease.token, lease.until, delivery_id)).fetchone()
         rendition = db.execute(_RENDITION, (row["rendition_id"],)).fetchone()
         return _delivery_of(row, rendition_of(rendition, self._blobs))
+
+    def _end_leases(self, db: sqlite3.Connection, destination: str, most: float) -> None:
+        cut_off = db.execute(
+            "SELECT id, instance_id, attempts FROM delivery"
+            " WHERE destination = ? AND state = 'queued' AND lease <> ''",
+            (destination,),
+        ).fetchall()
+        for row in cut_off:
+            about = {"instance_id": row["instance_id"], "delivery_id": row["id"]}
+            detail = f"try {row['attempts']}"
+            note(db, self._clock.utc(), f"forward@{destination}", "interrupted", detail, **about)
+        db.execute(
+            "UPDATE delivery SET lease = '', not_before = min(not_before, ?)"
+            " WHERE destination = ? AND state = 'queued' AND (lease <> '' OR not_before > ?)",
+            (most, destination, most),
+        )
 
     def _freeze(self, db: sqlite3.Connection, delivery: Delivery, rendition: Rendition) -> Delivery:
         now = self._clock.utc()

@@ -18,16 +18,20 @@ from spool.backlog import STAYS, Backlog, Candidate, Turning
 from spool.clock import Clock
 from spool.database import Database
 from spool.decisions import Decided
+from spool.rounds import IS_LESS
 from spool.rows import note
 
 WHO = "failover"
 KEEP_THERE, SEND_TOO = "keep-there", "send-too"
 
+#: What lost something, and is at the fallback by its own route, stands for nothing.
+IS_LESS_THERE = IS_LESS.replace("d.", "f.")
 _WAITS = (
     "SELECT d.id, d.instance_id, d.id AS delivery_id, d.state, d.error_code FROM delivery d"
     " JOIN instance i ON i.id = d.instance_id WHERE d.destination = :from AND d.state = 'queued'"
     " AND i.state = 'ready' AND d.id > :after AND NOT EXISTS (SELECT 1 FROM delivery f"
-    " WHERE f.instance_id = d.instance_id AND f.destination = :to) ORDER BY d.id LIMIT :most"
+    f" WHERE f.instance_id = d.instance_id AND f.destination = :to AND NOT {IS_LESS_THERE})"
+    " ORDER BY d.id LIMIT :most"
 )
 #: What was opened at the fallback after it had waited here: what a person sends again, goes.
 _IS_THERE = (

@@ -173,6 +173,8 @@ class Sent:
     #: query or a commitment cannot tell which of them it keeps.
     first_of_uid: bool
     silent: int = 0  #: transactions of storage commitment about it that brought no report in time
+    attempts: int = 0  #: how often it was claimed to be handed over in this round
+    warning: str = ""  #: what the archive answered beside success
 
 
 @dataclass(frozen=True, slots=True)

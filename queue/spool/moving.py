@@ -11,6 +11,7 @@ from spool.ageing import trusted_s
 from spool.clock import Clock
 from spool.model import OPERATOR
 from spool.retiring import settle
+from spool.rounds import best_rendition
 
 Move = Callable[[sqlite3.Connection, int, str], int]
 
@@ -53,21 +54,46 @@ class Moves:
     def resend(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
         touched = db.execute(
             "INSERT INTO delivery (instance_id, destination, round, rendition_id, priority, door,"
-            " waits_since) SELECT d.instance_id, d.destination, d.round + 1, d.rendition_id,"
-            " d.priority, d.door, ? FROM delivery d JOIN rendition r ON r.id = d.rendition_id"
+            " waits_since) SELECT d.instance_id, d.destination, d.round + 1,"
+            " iif(r.gone_at = 0, r.id, :best), d.priority, d.door, :since"
+            " FROM delivery d JOIN rendition r ON r.id = d.rendition_id"
             " JOIN instance i ON i.id = d.instance_id"
-            " WHERE d.instance_id = ? AND ? IN ('', d.destination) AND i.state = 'ready'"
-            " AND r.gone_at = 0 AND d.state IN ('sent', 'confirmed', 'cancelled', 'superseded')"
+            " WHERE d.instance_id = :id AND :to IN ('', d.destination) AND i.state = 'ready'"
+            f" AND (r.gone_at = 0 OR (:best AND r.role IN {_EQUAL}))"
+            " AND d.state IN ('sent', 'confirmed', 'cancelled', 'superseded')"
             " AND d.round = (SELECT max(round) FROM delivery l WHERE l.instance_id = d.instance_id"
             " AND l.destination = d.destination)",
-            (trusted_s(db, self._clock), instance_id, destination),
+            {
+                "id": instance_id,
+                "to": destination,
+                "best": best_rendition(db, instance_id),
+                "since": trusted_s(db, self._clock),
+            },
         ).rowcount
         if touched:
             db.execute("UPDATE instance SET settled_at = 0 WHERE id = ?", (instance_id,))
         return touched
 
     def release(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
-        return self._again(db, instance_id, destination, "('held')", waive=True)
+        """Let go what is held; where nothing is, take for enough what was sent and is stuck."""
+        touched = self._again(db, instance_id, destination, "('held')", waive=True)
+        return touched or self._accept(db, instance_id, destination)
+
+    def _accept(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
+        """Ask no more about what was sent: by name, or what there is a reason for to be asked on.
+
+        Who releases the whole instance says nothing of what is just on its way to be confirmed.
+        """
+        touched = db.execute(
+            "UPDATE delivery SET settled_at = ?, lease = '', transaction_uid = '',"
+            " error_text = iif(error_code = '', error_text, ''), error_code = ''"
+            " WHERE instance_id = ? AND state = 'sent' AND settled_at = 0"
+            " AND (destination = ? OR (? = '' AND error_code <> ''))",
+            (max(trusted_s(db, self._clock), 1e-3), instance_id, destination, destination),
+        ).rowcount
+        if touched:
+            settle(db, self._clock, instance_id)
+        return touched
 
     def retry(self, db: sqlite3.Connection, instance_id: int, destination: str) -> int:
         return self._again(db, instance_id, destination, "('held', 'queued')", waive=False)
@@ -96,6 +122,8 @@ class Moves:
         return touched if destination else touched + _examine_again(db, instance_id, waive=waive)
 
 
+#: Renditions in whose place another that says the same may go, once their own file is gone.
+_EQUAL = "('received', 'compressed', 'fallback', 'htj2k')"
 #: The received bytes in place of a damaged rendition of them, if their file is there.
 _AS_RECEIVED = (
     "UPDATE delivery SET rendition_id = r.id FROM rendition r WHERE delivery.instance_id = ?1"

@@ -23,7 +23,7 @@ from spool.decisions import Decided, Decisions
 from spool.failover import Failover
 from spool.pausing import Pausing
 from spool.refusals import refusals
-from spool.rounds import LIVE
+from spool.rounds import IS_LESS, IS_LIVE
 from spool.rows import note
 
 CANCEL, MOVE = "cancel", "move:"
@@ -32,14 +32,15 @@ CANCEL, MOVE = "cancel", "move:"
 #: is wanted nowhere, is not offered; what only a forgotten destination was to get, is.
 _OFFERED = (
     "SELECT i.id, i.id FROM instance i WHERE i.state = 'ready' AND i.received_at >= :since"
-    " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.instance_id = i.id AND (d.destination = :to"
+    f" AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.instance_id = i.id AND"
+    f" ((d.destination = :to AND NOT {IS_LESS})"
     " OR (d.state = 'held' AND d.error_code IN ('operator', 'decision-unreadable'))))"
     " AND (EXISTS (SELECT 1 FROM delivery d WHERE d.instance_id = i.id AND (d.state <> 'cancelled'"
     f" OR d.error_code = '{FORGOTTEN}'))"
     " OR NOT EXISTS (SELECT 1 FROM delivery d WHERE d.instance_id = i.id))"
 )
 _LIVE_THERE = (
-    f"SELECT 1 FROM delivery d WHERE d.instance_id = :id AND d.destination = :to AND d.{LIVE}"
+    f"SELECT 1 FROM delivery d WHERE d.instance_id = :id AND d.destination = :to AND {IS_LIVE}"
 )
 _MAY_GO = (
     "SELECT 1 FROM instance i WHERE i.id = :id AND i.state = 'ready'"

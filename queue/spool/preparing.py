@@ -29,6 +29,7 @@ from spool.model import (
     Instance,
     InstanceState,
     Priority,
+    Role,
 )
 from spool.retiring import settle
 from spool.rows import (
@@ -215,14 +216,12 @@ class Preparing:
         self, db: sqlite3.Connection, instance: Instance, decision: Decision, ids: list[int]
     ) -> None:
         decided, added = self._decided(instance)
-        wanted = dict(decision.deliveries)
-        first = next(iter(wanted.values()), -1)
-        for destination, sends in (dict.fromkeys(sorted(added), first) | wanted).items():
+        rendition_ids = _what_goes(instance, decision, ids, added)
+        for destination, rendition_id in rendition_ids.items():
             what = decided.get(destination, decided.get("", ""))
             state, code = _DECIDED.get(what, (DeliveryState.QUEUED, ""))
             if decision.cancelled:
                 state, code = DeliveryState.CANCELLED, decision.cancelled
-            rendition_id = instance.received.id if sends < 0 else ids[sends]
             values = {"state": state, "code": code, "behind": decision.behind}
             self._deliver(db, instance, values | {"to": destination, "rendition": rendition_id})
         say_who_waits(db, instance.id)
@@ -288,3 +287,21 @@ class Preparing:
             (self._clock.utc() + delay_s, code, detail, instance.id, instance.lease),
         )
         must_be_one(done, f"instance {instance.id}")
+
+
+def _what_goes(
+    instance: Instance, decision: Decision, ids: list[int], added: set[str]
+) -> dict[str, int]:
+    """Return destination -> rendition id: where a person sent it, it goes whole.
+
+    There what other routes send without loss, else what is at hand, whatever its own route wants.
+    """
+    wanted = {to: instance.received.id if at < 0 else ids[at] for to, at in decision.deliveries}
+    lossy = {
+        number
+        for number, one in zip(ids, decision.renditions, strict=True)
+        if one.role is Role.LOSSY
+    }
+    whole = next((one for one in wanted.values() if one not in lossy), instance.at_hand.id)
+    by_route = {to: one for to, one in wanted.items() if to not in added or one not in lossy}
+    return dict.fromkeys(sorted(added), whole) | by_route

@@ -57,14 +57,14 @@ class Readbacks:
         Parameters
         ----------
         message_id
-            Of the C-MOVE that it comes of, as its sender says; 0: it does not.
+            Of the C-MOVE that it comes of, as its sender says; 0: it does not, and then it is
+            nobody's who was asked under a number (PS3.7 9.1.1.1.8).
         """
         query = (
-            f"SELECT 1 FROM readback {_EXPECTED} AND path = '' AND (message_id = ? OR ? = 0"
-            " OR message_id = 0)"
+            f"SELECT 1 FROM readback {_EXPECTED} AND path = ''"
+            " AND (message_id = ? OR message_id = 0)"
         )
-        key = (*self._key(sop_instance_uid), message_id, message_id)
-        return bool(self._database.read(query, key))
+        return bool(self._database.read(query, (*self._key(sop_instance_uid), message_id)))
 
     def came(
         self,

@@ -11,8 +11,10 @@ from spool.ageing import trusted_s
 from spool.clock import Clock
 from spool.model import DeliveryState
 
-#: SQL: a delivery in one of these states is, or may still be, what its destination gets.
-LIVE = "state NOT IN ('cancelled', 'superseded')"
+#: SQL: the rendition of the delivery `d` lost something: it never stands for the image.
+IS_LESS = "(SELECT role FROM rendition WHERE id = d.rendition_id) = 'lossy'"
+#: SQL: by the delivery `d` its destination gets the image, or has it.
+IS_LIVE = f"d.state NOT IN ('cancelled', 'superseded') AND NOT {IS_LESS}"
 
 #: Of equal ones the better: what a person corrected, then what all archives take, made smaller.
 _BEST = (
@@ -80,8 +82,8 @@ def going_rendition(db: sqlite3.Connection, instance_id: int, delivery_id: int) 
 
 
 def is_live(db: sqlite3.Connection, instance_id: int, destination: str) -> bool:
-    """Tell whether the destination gets it, or has it."""
-    query = f"SELECT 1 FROM delivery WHERE instance_id = ? AND destination = ? AND {LIVE}"
+    """Tell whether the destination gets it, or has it; what lost something is not it."""
+    query = f"SELECT 1 FROM delivery d WHERE d.instance_id = ? AND d.destination = ? AND {IS_LIVE}"
     return bool(db.execute(query, (instance_id, destination)).fetchone())
 
 

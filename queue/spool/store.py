@@ -64,7 +64,7 @@ class Spool:
         self.receiving = Receiving(self.database, self.blobs, self.room, self.clock)
         self.preparing = Preparing(self.database, self.blobs, self.decisions, self.clock, leases)
         self.delivering = Delivering(self.database, self.blobs, self.clock, leases)
-        self.confirming = Confirming(self.database, self.blobs, self.clock, leases)
+        self.confirming = Confirming(self.database, self.blobs, self.decisions, self.clock, leases)
         self.committing = Committing(self.database, self.blobs, self.clock, leases)
         self.readbacks = Readbacks(self.database, self.clock)
         self.operating = Operating(self.database, self.blobs, self.decisions, self.clock)

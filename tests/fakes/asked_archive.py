@@ -29,6 +29,7 @@ class AskedArchive:
         self.finds: list[list[str]] = []  #: what each query was about
         self.fetched: list[str] = []
         self.transactions: list[tuple[str, list[Sought]]] = []
+        self.refused = 0  #: how often it was asked what it refuses
         self.poison = ""  #: a query about this UID ends the connection
         #: Done with each N-ACTION before it is answered.
         self.reports: Callable[[str, Sequence[Sought]], None] = lambda *_: None
@@ -86,4 +87,5 @@ class AskedArchive:
         if self.fault:
             raise self.fault
         if refused:
+            self.refused += 1
             raise NotAnswered(refused)

@@ -46,21 +46,23 @@ class Bench:
         self.stage = stage
         return stage
 
-    def send(self, uid: str = "", data: bytes = b"", *, kept: bool = True) -> int:
+    def send(
+        self, uid: str = "", data: bytes = b"", *, kept: bool = True, warning: str = ""
+    ) -> int:
         """Bring one object as far as `sent`; return its instance's id."""
         uid = uid or new_uid()
         comes = spools.arrival(uid)
         instance_id = spools.arrive(self.spool, data or small(uid, SOP_CLASS), comes)
         spools.make_ready(self.spool)
-        self.hand_over(kept=kept)
+        self.hand_over(kept=kept, warning=warning)
         return instance_id
 
-    def hand_over(self, *, kept: bool = True) -> None:
+    def hand_over(self, *, kept: bool = True, warning: str = "") -> None:
         """Do what forward does."""
         delivery = spools.claimed_delivery(self.spool)
         if kept:
             self.archive.keep(delivery.rendition)
-        self.spool.delivering.sent(delivery)
+        self.spool.delivering.sent(delivery, warning)
 
     def turns(self, count: int = 20) -> None:
         """Let the stage work as long as it says that there may be more."""

@@ -5,11 +5,12 @@ Gives      the same done to the spool and to its model; an archive that has what
 """
 
 from spool.counting import Filter
-from spool.model import Outcome, Sent
+from spool.model import Delivery, Outcome, Sent
 from spool.store import Spool
 from tests.fakes.spool_items import Item, Sending
 from tests.fakes.spool_ledger import Ledger
 from tests.fakes.spool_model import SpoolModel
+from tests.fakes.spool_told import names_of
 from tests.fakes.spools import SOP_CLASS
 
 WHO = "person:ann"
@@ -23,8 +24,12 @@ class Asking:
     model: SpoolModel
     ledger: Ledger
 
-    def sending_of(self, delivery: Sent) -> tuple[Item, Sending]:
-        raise NotImplementedError
+    def sending_of(self, delivery: Delivery | Sent) -> tuple[Item, Sending]:
+        item = self.model.items[names_of(self.spool)[delivery.instance_id]]
+        for one in item.sendings:
+            if (one.destination, one.round) == (delivery.destination, delivery.round):
+                return item, one
+        raise AssertionError(f"nobody ordered {delivery}")
 
     def claim_to_ask(self, destination: str, most: int) -> list[tuple[Item, Sending, Sent]]:
         due = self.model.due_questions(destination)

@@ -13,7 +13,7 @@ from spool.blobfile import verify
 from spool.deciding import WrongState
 from spool.decisions import Decided
 from spool.errors import Defer, Hold, LostClaim
-from spool.model import Content, Decision, Delivery, Instance, Priority, Rendition, Role, Sent
+from spool.model import Content, Decision, Delivery, Instance, Priority, Rendition, Role
 from tests.fakes.spool_asking import Asking
 from tests.fakes.spool_folder import SpoolFolder
 from tests.fakes.spool_items import Item, Refused, Sending
@@ -243,13 +243,6 @@ class Bench(Asking, SpoolFolder):
         else:
             assert self.may(what, item, destination), f"{what} was not refused"
             self.model.decide(what, item, destination)
-
-    def sending_of(self, delivery: Delivery | Sent) -> tuple[Item, Sending]:
-        item = self.model.items[names_of(self.spool)[delivery.instance_id]]
-        for one in item.sendings:
-            if (one.destination, one.round) == (delivery.destination, delivery.round):
-                return item, one
-        raise AssertionError(f"nobody ordered {delivery}")
 
     def name_of(self, item: Item) -> str:
         return next(name for name, one in self.model.items.items() if one is item)

@@ -19,7 +19,9 @@ class Destinations(Persons):
         self.deadlines, self.paused = dict[str, float](), set[str]()
 
     def is_free(self, lease: Lease | None) -> bool:
-        raise NotImplementedError
+        return (
+            lease is None or lease.boot_id != self.clock.boot_id or lease.until <= self.clock.up_s
+        )
 
     # confirm
 
@@ -40,7 +42,7 @@ class Destinations(Persons):
         self._settle(item)
 
     def asked_later(self, sending: Sending, delay_s: float) -> None:
-        sending.lease, sending.tied = None, ""
+        sending.lease, sending.tied, sending.is_stuck = None, "", True
         sending.check_at = self.clock.now_s + min(delay_s, CHECK_WAIT_MOST_S)
 
     def missing(self, item: Item, sending: Sending) -> None:
@@ -53,6 +55,9 @@ class Destinations(Persons):
         self._settle(item)
 
     def held_there(self, item: Item, sending: Sending) -> None:
+        if item.state == "ready" and item.order_for(sending.destination) == "cancel":
+            for what in ("resend", "hold"):
+                self.order(what, item, sending.destination)
         sending.leave("held")
         item.words.append("held")
 
@@ -84,6 +89,10 @@ class Destinations(Persons):
             one.tied = ""
 
     def _send_again(self, item: Item, sending: Sending) -> None:
+        if item.order_for(sending.destination) == "cancel":
+            is_cancelled = _goes_again(item, sending, ("cancelled",))
+            for what in ("resend", "hold")[: 1 + is_cancelled]:
+                self.order(what, item, sending.destination)
         is_gone = sending.rendition not in item.on_disk
         held = is_gone or _goes_again(item, sending, ("cancelled",)) or _vanished(item, sending)
         new = self._open(item, sending.destination, sending.rendition, "held" if held else "queued")

@@ -34,6 +34,7 @@ class Sending:
     is_damaged: bool = False  #: held since its file is not what was written
     is_missing: bool = False  #: held for want of its file
     is_by_person: bool = False  #: held by a person for itself
+    is_stuck: bool = False  #: sent, and something prevents that it is confirmed
     is_in_bulk: bool = False  #: cancelled together with all the others
     stands_for: str = ""  #: the destination in whose place it was opened
     number: int = 0  #: in the order in which deliveries were opened
@@ -44,6 +45,7 @@ class Sending:
     def leave(self, state: str, *, is_damaged: bool = False, is_missing: bool = False) -> None:
         self.state, self.lease, self.tied = state, None, ""
         self.is_damaged, self.is_missing, self.is_by_person = is_damaged, is_missing, False
+        self.is_stuck = False
 
 
 @dataclass(eq=False)

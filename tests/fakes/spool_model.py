@@ -22,11 +22,6 @@ class SpoolModel(Destinations):
 
     # leases
 
-    def is_free(self, lease: Lease | None) -> bool:
-        return (
-            lease is None or lease.boot_id != self.clock.boot_id or lease.until <= self.clock.up_s
-        )
-
     def new_lease(self, mark: str) -> Lease:
         return Lease(mark, self.clock.boot_id, self.clock.up_s + LEASE_S)
 

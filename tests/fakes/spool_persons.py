@@ -97,7 +97,22 @@ class Persons:
         return len(met)
 
     def _release(self, item: Item, destination: str) -> int:
-        return self._again(item, destination, ("held",), waives=True)
+        return self._again(item, destination, ("held",), waives=True) or self._accept(
+            item, destination
+        )
+
+    def _accept(self, item: Item, destination: str) -> int:
+        """Take for enough what was sent: by name, or what is stuck."""
+        met = [
+            one
+            for one in item.open_to(destination, "sent")
+            if not one.is_firm and (destination or one.is_stuck)
+        ]
+        for one in met:
+            one.is_firm, one.lease, one.tied, one.is_stuck = True, None, "", False
+        if met:
+            self._settle(item)
+        return len(met)
 
     def _retry(self, item: Item, destination: str) -> int:
         return self._again(item, destination, OPEN, waives=False)
@@ -139,15 +154,12 @@ class Persons:
         return 1
 
     def _resend(self, item: Item, destination: str) -> int:
-        met = [
-            one
-            for one in item.last_rounds(destination)
-            if one.state not in OPEN and one.rendition in item.on_disk
-        ]
+        met = [one for one in item.last_rounds(destination) if one.state not in OPEN and item.best]
         if item.state != "ready" or not met:
             return 0
         for one in met:
-            self._open(item, one.destination, one.rendition, "queued")
+            sends = one.rendition if one.rendition in item.on_disk else item.best
+            self._open(item, one.destination, sends, "queued")
         item.settled = 0.0
         return len(met)
 

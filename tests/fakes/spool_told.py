@@ -189,6 +189,7 @@ def _learned(row: Any, said: dict[str, Any]) -> Sending:
     one = Sending(said["destination"], said["round"], said["sends"], said["state"], 0.0)
     one.due, one.waits_since, one.is_away = said["due"], said["waits since"], said["away"]
     one.is_firm, one.lease = row["settled_at"] > 0, _lease(row)
+    one.is_stuck = row["state"] == "sent" and bool(row["error_code"])
     one.is_damaged = row["error_code"] == "damaged" and row["state"] == "held"
     one.is_missing = row["error_text"] == "missing"
     one.is_by_person = row["state"] == "held" and row["error_code"] == "operator"

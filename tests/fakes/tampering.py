@@ -78,17 +78,20 @@ def _attached(command: list[str], pid: int, log: Path) -> Iterator[None]:
     finally:
         if is_alive(pid):
             tracer.ask_to_end()  # it detaches, and the program goes on
-        if not is_alive(pid) or not _ends(tracer):
+        if not is_alive(pid) or not _ends(tracer, pid):
             tracer.kill()  # strace may wait for a thread that is gone
 
 
-def _ends(tracer: Running) -> bool:
-    """Tell whether it ended; it does not where the program was killed just now."""
-    try:
-        tracer.wait(20)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+def _ends(tracer: Running, pid: int, within_s: int = 20) -> bool:
+    """Tell whether it ended; it does not where the program is killed in this very moment."""
+    for _ in range(within_s):
+        try:
+            tracer.wait(1)
+            return True
+        except subprocess.TimeoutExpired:
+            if not is_alive(pid):
+                break
+    return False
 
 
 def wait_for_end(pid: int, within_s: float) -> bool:

@@ -143,3 +143,12 @@ def test_a_hostile_value_reaches_no_terminal(say: Say, tmp_path: Path) -> None:
     assert code == 0
     assert "\x1b" not in out
     assert "\nFORGED" not in out
+
+
+def test_what_would_be_held_for_its_structure_goes_nowhere(say: Say, tmp_path: Path) -> None:
+    path = Path(image(tmp_path, b"US"))
+    path.write_bytes(path.read_bytes()[:-20])
+    code, out, _ = say(str(path), "--json")
+    found = json.loads(out)
+    assert (code, found["destinations"]) == (69, [])
+    assert found["held"]["code"] == "structure"

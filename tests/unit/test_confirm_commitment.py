@@ -1,6 +1,7 @@
 """confirm asks for storage commitment; a report counts however and whenever it comes."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,17 @@ def test_a_commitment_to_other_bytes_under_the_same_uid_is_not_believed(
     by_commitment.turns()
     assert by_commitment.states(second) == ["held"]
     assert by_commitment.shown(second)["error_code"] == "altered-there"
+
+
+@pytest.mark.parametrize("reason", [None, 0x0122], ids=["success", "by query"])
+def test_a_late_report_confirms_nothing_that_is_to_be_read_back(
+    by_commitment: Bench, reason: int | None
+) -> None:
+    one = by_commitment.send()
+    by_commitment.wait()
+    by_commitment.destination = replace(by_commitment.destination, confirm="readback")
+    by_commitment.restarted()
+    by_commitment.report(one, reason=reason)
+    by_commitment.turns()
+    assert by_commitment.archive.fetched == [by_commitment.uid(one)]
+    assert by_commitment.archive.finds == []

@@ -207,6 +207,10 @@ def test_a_patient_id_that_is_gone_is_an_alarm_too(tmp_path: Path, codec: Codec)
         text(0x00281053, "DS", "2"),
         Value(0x60003000, "OW", b"\1\0"),
         Sequence(0x00186011, ((us(0x00186018, 7),),), undefined=True),
+        text(0x3004000E, "DS", "0.002"),  # Dose Grid Scaling
+        text(0x00180088, "DS", "2.0"),  # Spacing Between Slices
+        text(0x00101030, "DS", "70"),  # Patient's Weight
+        text(0x00080060, "CS", "CT"),
     ],
     ids=lambda one: f"{one.tag:08X}",
 )
@@ -216,6 +220,43 @@ def test_what_changes_what_is_seen_or_measured_is_altered(
     sent = placed(tmp_path, picture())
     back = placed(tmp_path, picture(changed))
     assert held_against(sent, back, codec).finding is Finding.ALTERED
+
+
+def test_what_is_gone_and_no_administration_is_altered(tmp_path: Path, codec: Codec) -> None:
+    sent = placed(tmp_path, picture(text(0x3004000E, "DS", "0.001")))
+    found = held_against(sent, placed(tmp_path, picture()), codec)
+    assert (found.finding, found.detail) == (Finding.ALTERED, "removed DoseGridScaling")
+
+
+MAKER = (text(0x00210010, "LO", "MAKER"), text(0x00211001, "LO", "1.5 "))
+
+
+@pytest.mark.parametrize(
+    ("now", "finding"),
+    [
+        ((*MAKER, text(0x00211101, "LO", "x"), text(0x00210011, "LO", "ARCHIVE")), Finding.SAME),
+        ((MAKER[0], Value(0x00211001, "UN", b"1.5 ")), Finding.SAME),
+        ((MAKER[0], text(0x00211001, "LO", "2.5")), Finding.ALTERED),
+        ((*MAKER, text(0x00211002, "LO", "x")), Finding.ALTERED),
+        ((), Finding.ALTERED),
+    ],
+    ids=["archive's own", "unknown", "changed", "added to the maker's", "gone"],
+)
+def test_private_elements_that_we_sent_stay_as_they_were(
+    tmp_path: Path, codec: Codec, now: tuple[Value, ...], finding: Finding
+) -> None:
+    sent = placed(tmp_path, picture(*MAKER))
+    back = placed(tmp_path, picture(*now))
+    assert held_against(sent, back, codec).finding is finding
+
+
+def test_an_issuer_may_be_added_and_not_changed(tmp_path: Path, codec: Codec) -> None:
+    none, one, other = (
+        placed(tmp_path, picture(*issuer))
+        for issuer in ((), (text(0x00100021, "LO", "A"),), (text(0x00100021, "LO", "B"),))
+    )
+    assert held_against(none, one, codec).finding is Finding.SAME
+    assert held_against(one, other, codec).finding is Finding.ALTERED
 
 
 def test_what_was_coerced_is_told_by_keyword(tmp_path: Path, codec: Codec) -> None:

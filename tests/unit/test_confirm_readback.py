@@ -1,13 +1,17 @@
 """confirm reads back what was sent; what differs is an alarm, what was coerced is told."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.codec.pool import Codec
+from gateway.confirm import readback
 from gateway.confirm.known import AGAIN_S, Way
+from gateway.confirm.readback import REFUSED_MOST
 from gateway.dicom.syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
+from spool.model import Rendition
 from tests.fakes.confirm_bench import NAME, Bench
 from tests.fakes.data_sets import IMPLICIT
 from tests.fakes.objects import new_uid, small
@@ -70,13 +74,13 @@ def test_what_comes_back_altered_is_an_alarm_and_held(
 def test_what_was_coerced_is_in_the_history_by_keyword(by_readback: Bench) -> None:
     one = by_readback.send()
     data, syntax = by_readback.archive.has[by_readback.uid(one)]
-    added = b"\x08\0\x60\0CS\x02\0US"
+    added = b"\x08\0\x80\0LO\x02\0HO"
     at = data.index(b"\x10\0\x20\0LO")
     by_readback.archive.has[by_readback.uid(one)] = (data[:at] + added + data[at:], syntax)
     by_readback.wait()
     assert by_readback.states(one) == ["confirmed"]
     (found,) = by_readback.spool.counting.show(str(one))
-    assert ("coerced", "added Modality") in {
+    assert ("coerced", "added InstitutionName") in {
         (line["what"], line["detail"]) for line in found["history"]
     }
 
@@ -124,6 +128,38 @@ def test_our_own_damaged_file_is_never_the_measure(by_readback: Bench) -> None:
     by_readback.wait()
     shown = by_readback.shown(one)
     assert (shown["state"], shown["error_code"]) == ("held", "damaged")
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [(errno.EIO, ("held", "damaged")), (errno.EMFILE, ("sent", "unexpected"))]
+)
+def test_a_file_that_cannot_be_read_stops_no_other(
+    by_readback: Bench, monkeypatch: pytest.MonkeyPatch, number: int, shown: tuple[str, str]
+) -> None:
+    bad, *good = (by_readback.send() for _ in range(3))
+    uid = by_readback.uid(bad)
+
+    def verified(rendition: Rendition) -> None:
+        if rendition.sop_instance_uid == uid:
+            raise OSError(number, "fault")
+
+    monkeypatch.setattr(readback, "verify_rendition", verified)
+    by_readback.wait()
+    assert [by_readback.states(one) for one in good] == [["confirmed"]] * 2
+    row = by_readback.shown(bad)
+    assert (row["state"], row["error_code"]) == shown
+
+
+def test_one_that_is_refused_shuts_the_way_for_no_other(by_readback: Bench) -> None:
+    by_readback.archive.no_retrieval = True
+    several = [by_readback.send() for _ in range(REFUSED_MOST)]
+    by_readback.clock.pass_s(5)
+    for _ in range(REFUSED_MOST - 1):
+        by_readback.stage.turn()
+        assert by_readback.known.shut_s(Way.READBACK) == 0
+    by_readback.stage.turn()
+    assert by_readback.known.shut_s(Way.READBACK) > 0
+    assert [by_readback.shown(one)["error_code"] for one in several] == ["readback-refused"] * 3
 
 
 def no_scratch(bench: Bench) -> bool:

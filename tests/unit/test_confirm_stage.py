@@ -8,10 +8,11 @@ import pytest
 from gateway.codec.pool import Codec
 from gateway.confirm.findings import ASKED_MOST
 from gateway.confirm.known import AGAIN_S, Way
+from gateway.confirm.query import DUPLICATE
 from gateway.destinations.archive import ArchiveAway
 from tests.fakes.confirm_bench import NAME, Bench
 from tests.fakes.objects import new_uid, small
-from tests.fakes.spools import SOP_CLASS
+from tests.fakes.spools import EXPLICIT, SOP_CLASS
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +78,7 @@ def test_what_keeps_vanishing_is_held_for_a_person(by_query: Bench) -> None:
     assert by_query.states(one).count("superseded") == 3
 
 
-def test_an_archive_that_refuses_queries_leaves_it_sent_is_told_and_asked_rarely(
-    by_query: Bench,
-) -> None:
+def test_an_archive_that_refuses_queries_leaves_it_sent_and_is_told(by_query: Bench) -> None:
     by_query.archive.no_queries = True
     one = by_query.send()
     by_query.wait()
@@ -87,12 +86,20 @@ def test_an_archive_that_refuses_queries_leaves_it_sent_is_told_and_asked_rarely
     assert by_query.shown(one)["error_code"] == "queries-refused"
     row = by_query.spool.breakers.get(f"query@{NAME}")
     assert (row.state, row.error_code) == ("open", "queries-refused")
-    two = by_query.send()
+
+
+def test_an_archive_that_refuses_queries_is_asked_rarely_and_confirms_when_it_answers(
+    by_query: Bench,
+) -> None:
+    by_query.archive.no_queries = True
+    several = [by_query.send() for _ in range(3)]
+    for _ in range(24 * 60):  # a day, looked at each minute
+        by_query.wait(60)
+    assert by_query.archive.refused < 40
     by_query.archive.no_queries = False
-    by_query.wait(AGAIN_S[Way.QUERY] / 2)
-    assert by_query.archive.finds == []
     by_query.wait(AGAIN_S[Way.QUERY])
-    assert by_query.states(one) == by_query.states(two) == ["confirmed"]
+    by_query.wait(AGAIN_S[Way.QUERY])
+    assert [by_query.states(one) for one in several] == [["confirmed"]] * 3
     assert by_query.spool.breakers.get(f"query@{NAME}").state == "closed"
 
 
@@ -162,6 +169,30 @@ def test_other_bytes_under_the_same_uid_stay_sent_where_nothing_is_given_back(
     by_query.wait()
     assert by_query.states(second) == ["sent"]
     assert by_query.shown(second)["error_code"] == "same-uid"
+
+
+@pytest.mark.parametrize("code", DUPLICATE)
+def test_what_was_there_before_we_tried_is_read_back(by_query: Bench, code: str) -> None:
+    uid = new_uid()
+    by_query.archive.has[uid] = (small(uid, SOP_CLASS, pixels=bytes(256)), EXPLICIT)
+    one = by_query.send(uid, kept=False, warning=f"{code} it has it")
+    by_query.wait()
+    assert by_query.states(one) == ["held"]
+    assert by_query.shown(one)["error_code"] == "altered-there"
+    other = by_query.send(warning=f"{code} it has it")
+    by_query.wait()
+    assert by_query.states(other) == ["confirmed"]
+    assert len(by_query.archive.fetched) == 2
+
+
+def test_what_is_there_from_our_own_earlier_try_is_asked_about_by_query(by_query: Bench) -> None:
+    one = by_query.send(kept=False)
+    by_query.wait_long()
+    assert by_query.states(one) == ["superseded", "queued"]
+    by_query.hand_over(warning="status-0111 Duplicate SOP Instance")
+    by_query.wait_long()
+    assert by_query.states(one) == ["superseded", "confirmed"]
+    assert by_query.archive.fetched == []
 
 
 def test_what_was_confirmed_stays_so_until_an_operator_sends_it_again(by_query: Bench) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load
+from gateway.confirm import failures
+from gateway.confirm.failures import Then
 from gateway.dicom import status, web_status
 from gateway.dicom.status import Verdict
 
@@ -50,6 +52,25 @@ def _range(first: str, last: str) -> str:
 def test_every_verdict_stands_on_the_page_as_the_program_knows_it_and_no_other() -> None:
     documented = re.findall(r"^\| `(?:stow|http|status)-.*$", PAGE.read_text("utf-8"), re.M)
     assert documented == [*stow_rows(), *http_rows(), *status_rows()]
+
+
+ASKS = {
+    Then.LATER: "asks again",
+    Then.ANEW: "asks again, in a new transaction",
+    Then.MISSING: "asks again, then sends it again",
+    Then.HELD: "holds it",
+    Then.QUERY: "asks by query",
+}
+
+
+def test_every_reason_why_an_archive_does_not_commit_stands_on_the_page() -> None:
+    known = [(row.code, row.meaning, row.then) for row in failures.TABLE.values()]
+    other = failures.row_of(0xABCD)
+    known.append((other.code, "a reason that no table has", other.then))
+    documented = re.findall(r"^\| `commitment-.*$", PAGE.read_text("utf-8"), re.M)
+    assert documented == [
+        f"| `{code}` | {meaning} | {ASKS[then]} |" for code, meaning, then in known
+    ]
 
 
 RECIPES = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)

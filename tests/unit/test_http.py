@@ -127,6 +127,29 @@ def test_the_same_host_may_move_what_is_read_but_not_what_is_written(serve, clie
     assert [asked.method for asked in server.asked] == ["GET", "GET", "POST"]
 
 
+def test_a_name_beyond_ascii_and_a_blank_in_the_address_reach_its_archive(serve, client):
+    server = serve(lambda _asked: Reply(body=b"x"))
+    with client(server.url + "/\u00e4 b").request("GET", "a") as answer:
+        assert answer.read(1) == b"x"
+    assert away(client("http://\u00e4rchiv.invalid/"), path="a").code == "unknown-host"
+
+
+@pytest.mark.parametrize(
+    "form", ["http://{evil}\\@{good}/a", "http://{good}@{evil}/a", "http://{good}\t@{evil}/a"]
+)
+def test_an_address_that_two_readers_read_differently_is_not_followed(serve, client, form):
+    evil = serve(lambda _: Reply(200))
+    names = {"evil": evil.url.removeprefix("http://")}
+
+    def astray(request: object) -> Reply:
+        good = first.url.removeprefix("http://")
+        return Reply(302, {"Location": form.format(good=good, **names)})
+
+    first = serve(astray)
+    assert away(client(first.url), path="a").code == "redirected"
+    assert not evil.asked
+
+
 def test_a_redirect_in_circles_or_to_nowhere_ends(serve, client):
     circle = serve(lambda _asked: Reply(302, {"Location": "/a"}))
     assert away(client(circle.url), path="a").code == "redirected"

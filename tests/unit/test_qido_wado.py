@@ -59,6 +59,17 @@ def test_a_few_are_asked_for_one_by_one(serve) -> None:
     assert [parse_qs(one.query)["SOPInstanceUID"] for one in paths] == [["1.1"], ["1.2"]]
 
 
+def test_what_the_archive_knows_of_and_cannot_give_is_not_there(serve) -> None:
+    def answer(asked: Asked) -> Reply:
+        uid = parse_qs(urlsplit(asked.path).query)["SOPInstanceUID"][0]
+        said = "UNAVAILABLE" if uid == "1.1" else "NEARLINE"
+        body = [{"00080018": element("UI", uid), "00080056": element("CS", said)}]
+        return Reply(200, {"Content-Type": JSON}, json.dumps(body).encode())
+
+    archive, _ = serve(answer)
+    assert archive.find([sought("1.1"), sought("1.2")]) == {"1.2"}
+
+
 def test_many_of_one_series_are_listed_page_by_page(serve) -> None:
     there = [f"1.1.{nth}" for nth in range(230)]
 

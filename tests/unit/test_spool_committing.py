@@ -329,3 +329,80 @@ def test_a_rebuilt_database_knows_no_transaction_and_sends_again(
     make_ready(rebuilt)
     assert delivery_states(rebuilt, one.instance_id) == ["queued"]
     rebuilt.close()
+
+
+def two_transactions(spool: Spool, clock: FakeClock) -> tuple[str, str, Sent]:
+    """Return two transactions about one delivery, the older first; none is reported."""
+    older, (one,) = begun(spool)
+    clock.pass_s(WITHIN_S)
+    spool.committing.close(older, "commitment-silent")
+    newer = spool.committing.begin(TO, spool.confirming.claim(TO), WITHIN_S)
+    spool.committing.asked(newer)
+    return older, newer, one
+
+
+def answers_acted_on(spool: Spool) -> list[int | None]:
+    """Act on what was reported until nothing is left; return the failures in this order."""
+    found = []
+    while outcomes := spool.committing.outcomes(TO):
+        for outcome in outcomes:
+            found.append(outcome.failure)
+            if outcome.failure is None:
+                spool.confirming.confirmed(outcome.sent, "commitment")
+            else:
+                spool.confirming.later(outcome.sent, "commitment-0110", "", 10.0)
+            spool.committing.done(outcome)
+    return found
+
+
+NO_SUCH = 0x0112
+
+
+@pytest.mark.parametrize("newer_first", [False, True])
+def test_an_older_success_does_not_outlive_a_newer_failure(
+    spool: Spool, clock: FakeClock, *, newer_first: bool
+) -> None:
+    older, newer, one = two_transactions(spool, clock)
+    reports = [(older, [pair(one)], []), (newer, [], [(*pair(one), NO_SUCH)])]
+    for uid, done, failed in reversed(reports) if newer_first else reports:
+        spool.committing.reported(uid, done, failed)
+    assert answers_acted_on(spool) == [NO_SUCH]
+    assert delivery_states(spool, one.instance_id) == ["sent"]
+
+
+def test_an_older_success_that_comes_after_the_failure_was_acted_on_says_nothing(
+    spool: Spool, clock: FakeClock
+) -> None:
+    older, newer, one = two_transactions(spool, clock)
+    spool.committing.reported(newer, [], [(*pair(one), NO_SUCH)])
+    assert answers_acted_on(spool) == [NO_SUCH]
+    spool.committing.reported(older, [pair(one)], [])
+    assert answers_acted_on(spool) == []
+    clock.pass_s(10)
+    assert len(spool.confirming.claim(TO)) == 1
+
+
+def test_a_success_that_was_reported_before_a_failure_does_not_confirm(
+    spool: Spool, clock: FakeClock
+) -> None:
+    older, newer, one = two_transactions(spool, clock)
+    spool.committing.reported(newer, [pair(one)], [])
+    spool.committing.reported(older, [], [(*pair(one), NO_SUCH)])
+    assert answers_acted_on(spool) == [NO_SUCH]
+    clock.pass_s(10)
+    assert len(spool.confirming.claim(TO)) == 1
+
+
+def test_a_newer_success_counts_whatever_failed_before(spool: Spool, clock: FakeClock) -> None:
+    older, newer, one = two_transactions(spool, clock)
+    spool.committing.reported(older, [], [(*pair(one), NO_SUCH)])
+    spool.committing.reported(newer, [pair(one)], [])
+    assert answers_acted_on(spool) == [None]
+    assert delivery_states(spool, one.instance_id) == ["confirmed"]
+
+
+def test_what_failed_once_in_a_transaction_has_failed(spool: Spool) -> None:
+    uid, (one,) = begun(spool)
+    spool.committing.reported(uid, [], [(*pair(one), NO_SUCH)])
+    spool.committing.reported(uid, [pair(one)], [])
+    assert answers_acted_on(spool) == [NO_SUCH]

@@ -217,7 +217,20 @@ def test_a_cancelled_second_try_of_what_is_missing_is_held_and_not_forgotten(spo
     spool.deciding.cancel(instance_id, WHO)
     spool.confirming.missing(was, "not-there", "")
     assert delivery_states(spool, instance_id) == ["superseded", "cancelled", "held"]
+    spool.repair.reconcile([])
+    assert delivery_states(spool, instance_id) == ["superseded", "cancelled", "held"]
     assert spool.retiring.retire(0) == 0
+
+
+def test_what_was_cancelled_elsewhere_is_sent_again_where_it_is_missing(spool: Spool) -> None:
+    instance_id = arrive(spool)
+    make_ready(spool, (TO, "cloud"))
+    send_again(spool)
+    spool.deciding.cancel(instance_id, WHO)
+    spool.confirming.missing(asked(spool), "not-there", "")
+    for _ in range(2):
+        assert delivery_states(spool, instance_id) == ["superseded", "cancelled", "queued"]
+        spool.repair.reconcile([])
 
 
 def test_what_is_missing_there_and_here_waits_for_its_file(spool: Spool) -> None:
@@ -238,6 +251,16 @@ def test_what_came_back_altered_waits_for_a_person_and_is_counted(spool: Spool) 
     assert delivery_states(spool, instance_id) == ["held"]
     ((code, count, _, example),) = spool.operating.refusals(TO)
     assert (code, count, example) == ("altered-there", 1, instance_id)
+
+
+def test_an_alarm_is_not_cancelled_for_what_was_cancelled_elsewhere_before(spool: Spool) -> None:
+    instance_id = arrive(spool)
+    make_ready(spool, (TO, "cloud"))
+    send_again(spool)
+    spool.deciding.cancel(instance_id, WHO)
+    spool.confirming.hold(asked(spool), "altered-there", "pixels")
+    spool.repair.reconcile([])
+    assert delivery_states(spool, instance_id) == ["held", "cancelled"]
 
 
 def test_other_bytes_under_the_uid_make_every_answer_doubtful(spool: Spool) -> None:

@@ -17,6 +17,7 @@ from tests.fakes.spools import (
     history_of,
     make_ready,
     opened,
+    sent,
     state_of,
 )
 
@@ -137,3 +138,91 @@ def test_what_is_in_no_state_for_it_is_refused_and_left_alone(spool: Spool, what
 def test_what_nobody_knows_is_refused(spool: Spool) -> None:
     with pytest.raises(WrongState):
         spool.deciding.retry(99, WHO)
+
+
+def retired(spool: Spool, clock: FakeClock) -> int:
+    spool.ageing.tick()
+    clock.pass_s(5)
+    spool.ageing.tick()
+    return spool.retiring.retire(0.0)
+
+
+def test_what_is_stuck_as_sent_is_taken_for_enough_by_a_person(
+    spool: Spool, clock: FakeClock
+) -> None:
+    instance_id = sent(spool)
+    (stuck,) = spool.confirming.claim("central")
+    spool.confirming.later(stuck, "same-uid", "", 60.0)
+    spool.deciding.release(instance_id, WHO)
+    assert delivery_states(spool, instance_id) == ["sent"]
+    assert (WHO, "release") in history_of(spool, instance_id)
+    assert spool.confirming.waiting("central") == (0, 0.0)
+    assert retired(spool, clock) == 1
+
+
+def test_a_report_on_what_a_person_took_for_enough_changes_nothing(
+    spool: Spool, clock: FakeClock
+) -> None:
+    instance_id = sent(spool)
+    (one,) = spool.confirming.claim("central")
+    uid = spool.committing.begin("central", [one], 60.0)
+    spool.committing.asked(uid)
+    spool.deciding.release(instance_id, WHO, destination="central")
+    failed = (one.rendition.sop_class_uid, one.rendition.sop_instance_uid, 0x0112)
+    spool.committing.reported(uid, [], [failed])
+    assert spool.committing.outcomes("central") == []
+    assert retired(spool, clock) == 1
+
+
+def test_what_is_on_its_way_to_be_confirmed_is_released_by_its_destination_alone(
+    spool: Spool,
+) -> None:
+    instance_id = sent(spool)
+    with pytest.raises(WrongState):
+        spool.deciding.release(instance_id, WHO)
+    assert spool.confirming.waiting("central")[0] == 1
+    spool.deciding.release(instance_id, WHO, destination="central")
+    assert spool.confirming.waiting("central")[0] == 0
+
+
+def test_who_releases_what_is_held_says_nothing_of_what_is_stuck(spool: Spool) -> None:
+    instance_id = arrive(spool)
+    make_ready(spool, ["central", "cloud"])
+    spool.delivering.sent(claimed_delivery(spool), check_after_s=0.0)
+    (stuck,) = spool.confirming.claim("central")
+    spool.confirming.later(stuck, "same-uid", "", 60.0)
+    spool.deciding.hold(instance_id, WHO)
+    spool.deciding.release(instance_id, WHO)
+    assert delivery_states(spool, instance_id) == ["sent", "queued"]
+    assert spool.confirming.waiting("central")[0] == 1
+
+
+def gone(spool: Spool, *, role: str = "received") -> int:
+    """Return an instance whose sent rendition's file was dropped; a compressed one is there."""
+    instance_id = sent(spool, settles=True)
+    spool.database.write(
+        lambda db: db.execute(
+            "INSERT INTO rendition (instance_id, role, sop_instance_uid, sop_class_uid,"
+            " transfer_syntax_uid, blob, dataset_offset, bytes, sha256, made_from, proved, made_at)"
+            " SELECT instance_id, 'compressed', sop_instance_uid, sop_class_uid, '1.2', 'x/y',"
+            " 0, 1, 'ab', id, 1, 0 FROM rendition"
+        )
+    )
+    spool.database.write(
+        lambda db: db.execute("UPDATE rendition SET gone_at = 1, role = ? WHERE id = 1", (role,))
+    )
+    return instance_id
+
+
+def test_what_was_dropped_for_room_is_sent_again_as_what_equals_it(spool: Spool) -> None:
+    instance_id = gone(spool)
+    spool.deciding.resend(instance_id, WHO, destination="central")
+    (found,) = spool.counting.show(str(instance_id))
+    assert [one["rendition_id"] for one in found["deliveries"]] == [1, 2]
+    assert found["deliveries"][-1]["state"] == "queued"
+
+
+@pytest.mark.parametrize("role", ["lossy", "corrected", "deidentified"])
+def test_in_place_of_what_says_something_else_nothing_is_sent(spool: Spool, role: str) -> None:
+    with pytest.raises(WrongState):
+        spool.deciding.resend(gone(spool, role=role), WHO)

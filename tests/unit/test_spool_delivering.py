@@ -279,3 +279,13 @@ def test_tries_are_told_ever_less_often_and_one_that_ends_otherwise_always(spool
     assert told[0].split() == ["timeout", "try", "1"]
     assert told[-1].split() == ["lost", "try", "41"]
     assert len(told) < 20
+
+
+def test_an_attempt_that_a_kill_cut_off_is_in_the_history(spool):
+    instance_id = arrive(spool)
+    make_ready(spool)
+    claimed_delivery(spool)
+    spool.delivering.end_leases("central", 900)
+    spool.delivering.end_leases("central", 900)
+    told = [what for who, what in history_of(spool, instance_id) if who == "forward@central"]
+    assert told == ["interrupted"]

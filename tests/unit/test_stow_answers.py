@@ -123,6 +123,20 @@ def test_another_syntax_is_named_until_there_is_none(send: Send, object_of) -> N
     assert answer.accepted == frozenset()
 
 
+@pytest.mark.parametrize("reason", [10**30, -1, 65536, "9" * 40])
+def test_a_reason_that_is_no_number_of_16_bits_is_one_that_no_table_has(reason: object) -> None:
+    reply = said(202, report([], [{**item(A), "00081197": {"vr": "US", "Value": [reason]}}]))
+    [judged] = judge([Handed(A, EXPLICIT_VR_LITTLE_ENDIAN)], Said(202, reply.body))
+    assert (judged.answer.verdict, judged.answer.code) == (HELD, "stow-65535")
+
+
+def test_zeros_before_a_reason_do_not_make_it_a_success() -> None:
+    stored = {**item(A), "00081197": {"vr": "US", "Value": ["0000000000000272"]}}
+    reply = said(202, report([stored], []))
+    [judged] = judge([Handed(A, EXPLICIT_VR_LITTLE_ENDIAN)], Said(202, reply.body))
+    assert judged.answer.code == "stow-272"
+
+
 def test_of_a_comment_only_the_tags_are_told(send: Send, object_of) -> None:
     said_of_it = ['DICOM100: (0010,0010) - Content "DOE^JANE" does not validate', "(0010,0020)"]
     reply = said(409, report([], [item(A, failure=43264, comments=said_of_it)]))

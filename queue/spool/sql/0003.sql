@@ -33,6 +33,7 @@ CREATE TABLE commitment (
 CREATE INDEX commitment_open ON commitment (destination, deadline) WHERE closed_at = 0;
 CREATE INDEX commitment_closed ON commitment (closed_at) WHERE closed_at > 0;
 -- `failure` counts only where `answered` is 1: NULL then says that the archive commits to keep it.
+-- `answer_no` counts the answers about one delivery in the order in which they came.
 CREATE TABLE commitment_item (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL REFERENCES commitment,
@@ -42,8 +43,10 @@ CREATE TABLE commitment_item (
   sop_instance_uid TEXT NOT NULL,
   answered INTEGER NOT NULL DEFAULT 0,
   failure INTEGER,
-  acted INTEGER NOT NULL DEFAULT 0
+  acted INTEGER NOT NULL DEFAULT 0,
+  answer_no INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX commitment_item_about ON commitment_item (delivery_id);
 CREATE INDEX commitment_item_of ON commitment_item (uid, sop_instance_uid);
 CREATE INDEX commitment_answered ON commitment_item (destination, id)
   WHERE answered = 1 AND acted = 0;
