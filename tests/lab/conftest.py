@@ -48,6 +48,15 @@ def product(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def eyes(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source root with `capture`, compiled."""
+    folder = tmp_path_factory.mktemp("eyes")
+    shutil.copytree(root / "capture", folder / "capture")
+    subprocess.run([sys.executable, "-m", "compileall", "-q", folder], check=True)
+    return folder
+
+
 @pytest.fixture
 def pristine(guest_kernel: Kernel, tmp_path: Path) -> Path:
     """The image of a drive with an empty ext4."""

@@ -3,7 +3,7 @@
 References: kernel documentation, driver-api/early-userspace/buffer-format.rst ("newc").
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab.kernel import Kernel
@@ -19,7 +19,7 @@ MODULES = (
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
-while read -r module; do insmod /modules/$module.ko; done < /modules/order
+while read -r module facts; do insmod /modules/$module.ko $facts; done < /modules/order
 ifconfig lo 127.0.0.1 up
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up && route add default gw 10.0.2.2
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=262144 host /host
@@ -39,13 +39,17 @@ sync; poweroff -f
 FOLDERS = ("bin", "dev", "proc", "sys", "modules", "host", "given")
 
 
-def initrd(kernel: Kernel, given: Mapping[str, str]) -> bytes:
-    """Return an initrd whose guest finds `given` in /run/given and runs its file `script`."""
-    order = kernel.load_order(MODULES)
+def initrd(kernel: Kernel, given: Mapping[str, str], further: Sequence[str] = ()) -> bytes:
+    """Return an initrd whose guest finds `given` in /run/given and runs its file `script`.
+
+    `further` are modules that it loads after those of `MODULES`: "NAME" or "NAME KEY=VALUE".
+    """
+    facts = {name: rest for name, _, rest in (one.partition(" ") for one in further)}
+    order = kernel.load_order([*MODULES, *facts])
     files = {
         "init": INIT.encode(),
         "bin/busybox": Path("/bin/busybox").read_bytes(),
-        "modules/order": "".join(f"{name}\n" for name in order).encode(),
+        "modules/order": "".join(f"{name} {facts.get(name, '')}\n" for name in order).encode(),
     }
     files |= {f"modules/{name}.ko": kernel.modules[name].read_bytes() for name in order}
     files |= {f"given/{name}": text.encode() for name, text in given.items()}

@@ -1,6 +1,6 @@
 """machine: a guest without hardware, that ends as a machine ends whose plug is pulled.
 
-Takes      a kernel, a drive, a script and the files it needs
+Takes      a kernel, perhaps drives, a script and the files it needs
 Gives      what the guest prints, as the lines of a `Running`; one port of it on loopback
 Holds      nothing: the guest's memory and its writes outside the drive are gone with it
 
@@ -24,24 +24,26 @@ HOST = "10.0.2.2"  #: what the guest calls this machine's loopback
 
 
 class Machine:
-    """One guest with one drive; it runs from construction on."""
+    """One guest; it runs from construction on."""
 
     def __init__(
         self,
         kernel: Kernel,
-        drive: Path,
+        drive: Path | None,
         given: Mapping[str, str],
         folder: Path,
         *,
-        port: int,
-        guest_port: int,
+        port: int = 0,
+        guest_port: int = 0,
         others: Sequence[Path] = (),
+        modules: Sequence[str] = (),
     ) -> None:
         """`drive` is the socket of an NBD server; `port` of loopback leads to `guest_port`.
 
-        `others` are images of further drives, which remember nothing.
+        `others` are images of further drives, which remember nothing; `modules` are loaded beside
+        the usual ones, "NAME" or "NAME KEY=VALUE". Without a `port` there is no network card.
         """
-        (folder / "initrd").write_bytes(initrd(kernel, given))
+        (folder / "initrd").write_bytes(initrd(kernel, given, modules))
         self.port = port
         self.says = Running(
             [
@@ -50,8 +52,8 @@ class Machine:
                 *("-display", "none", "-no-reboot", "-kernel", str(kernel.image)),
                 *("-initrd", str(folder / "initrd"), "-append", APPEND),
                 *("-device", "virtio-rng-pci", *_output(), *_root()),
-                *_network(port, guest_port),
-                *("-drive", f"if=virtio,driver=nbd,server.type=unix,server.path={drive}"),
+                *(_network(port, guest_port) if port else ()),
+                *(_served(drive) if drive else ()),
                 *(word for one in others for word in _further(one)),
             ],
             folder / "guest.log",
@@ -60,6 +62,10 @@ class Machine:
     def cut(self) -> None:
         """Pull the plug (SIGKILL), and return when the machine is dead."""
         self.says.kill()
+
+
+def _served(address: Path) -> tuple[str, str]:
+    return ("-drive", f"if=virtio,driver=nbd,server.type=unix,server.path={address}")
 
 
 def _further(image: Path) -> tuple[str, str]:
