@@ -24,10 +24,13 @@ def is_sure(sent: Sent) -> bool:
     """Tell whether its UID can only stand for these bytes there.
 
     It cannot where other bytes went there under it, nor where the archive had it before we ever
-    tried.
+    tried, and has taken none from us since.
     """
-    is_first_try = sent.round == 1 and sent.attempts <= 1
-    return sent.first_of_uid and not (is_first_try and sent.warning.startswith(DUPLICATE))
+    tries = sent.answers
+    had_it = bool(tries and tries[0] is not None) and all(
+        one is None or one.startswith(DUPLICATE) for one in tries
+    )
+    return sent.first_of_uid and not had_it
 
 
 class Query:

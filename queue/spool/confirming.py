@@ -8,6 +8,7 @@ Repeats    asked twice is asked once; the claim is a lease like any other
 """
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
 from spool.ageing import ROWS_MOST, trusted_s
@@ -50,11 +51,16 @@ _SENT = (
     " NOT EXISTS (SELECT 1 FROM rendition o CROSS JOIN delivery e ON e.instance_id = o.instance_id"
     " AND e.destination = d.destination AND e.rendition_id = o.id"
     " WHERE o.sop_instance_uid = r.sop_instance_uid AND o.sha256 <> r.sha256"
-    " AND (e.tried = 1 OR e.attempts > 0)) AS first_of_uid,"
-    " (SELECT h.detail FROM history h WHERE h.instance_id = d.instance_id"
-    " AND h.delivery_id = d.id AND h.what = 'sent' ORDER BY h.id DESC LIMIT 1) AS warning"
+    " AND (e.tried = 1 OR e.attempts > 0)) AS first_of_uid"
     " FROM delivery d JOIN rendition r ON r.id = d.rendition_id"
     " JOIN instance i ON i.id = d.instance_id WHERE d.id = ?"
+)
+#: How often each round up to this one was handed over, and what the last time was answered.
+_ANSWERS = (
+    "SELECT e.attempts, (SELECT h.detail FROM history h WHERE h.instance_id = e.instance_id"
+    " AND h.delivery_id = e.id AND h.what = 'sent' ORDER BY h.id DESC LIMIT 1) AS answer"
+    " FROM delivery e WHERE e.instance_id = :instance_id AND e.destination = :destination"
+    " AND e.round <= :round ORDER BY e.round"
 )
 _MINE = " WHERE id = ? AND state = 'sent' AND lease = ?"
 
@@ -155,7 +161,8 @@ class Confirming:
         That was said of what had not been sent then; a start would cancel for it what waits now.
         Whoever lost the claim says nothing: the cancel may be newer than that.
         """
-        if not self._database.read(f"SELECT 1 FROM delivery{_MINE}", (sent.delivery_id, sent.lease)):
+        claim = (sent.delivery_id, sent.lease)
+        if not self._database.read(f"SELECT 1 FROM delivery{_MINE}", claim):
             return
         key = {"id": sent.instance_id, "to": sent.destination, "round": sent.round}
         (row,) = self._database.read(_AFTER_LOSS, key | {"rendition": sent.rendition.id})
@@ -298,7 +305,8 @@ def claim_sent(
         (lease.token, lease.until, checks, delivery_id),
     )
     row = db.execute(_SENT, (delivery_id,)).fetchone()
-    return _sent_of(row, rendition_of(row, blobs))
+    answers = db.execute(_ANSWERS, dict(row)).fetchall()
+    return _sent_of(row, rendition_of(row, blobs), _answers(answers))
 
 
 def settle_sent(db: sqlite3.Connection, clock: Clock, destination: str) -> int:
@@ -316,7 +324,16 @@ def settle_sent(db: sqlite3.Connection, clock: Clock, destination: str) -> int:
     return len(rows)
 
 
-def _sent_of(row: sqlite3.Row, rendition: Rendition) -> Sent:
+def _answers(rows: Iterable[sqlite3.Row]) -> tuple[str | None, ...]:
+    """Return what each try was answered, from the tries and the answer of each round."""
+    found = list[str | None]()
+    for row in rows:
+        known = [] if row["answer"] is None else [row["answer"]]
+        found += [None] * (row["attempts"] - len(known)) + known
+    return tuple(found)
+
+
+def _sent_of(row: sqlite3.Row, rendition: Rendition, answers: tuple[str | None, ...]) -> Sent:
     return Sent(
         row["id"],
         row["instance_id"],
@@ -330,6 +347,5 @@ def _sent_of(row: sqlite3.Row, rendition: Rendition) -> Sent:
         row["lease"],
         bool(row["first_of_uid"]),
         row["silent"],
-        row["attempts"],
-        row["warning"] or "",
+        answers,
     )

@@ -173,8 +173,9 @@ class Sent:
     #: query or a commitment cannot tell which of them it keeps.
     first_of_uid: bool
     silent: int = 0  #: transactions of storage commitment about it that brought no report in time
-    attempts: int = 0  #: how often it was claimed to be handed over in this round
-    warning: str = ""  #: what the archive answered beside success
+    #: What each time that it was handed over there was answered beside success, in all rounds, the
+    #: oldest first; None where it came to no success.
+    answers: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Moves:
             f" AND (r.gone_at = 0 OR (:best AND r.role IN {_EQUAL}))"
             " AND d.state IN ('sent', 'confirmed', 'cancelled', 'superseded')"
             " AND d.round = (SELECT max(round) FROM delivery l WHERE l.instance_id = d.instance_id"
-            " AND l.destination = d.destination)",
+            " AND l.destination = d.destination) ORDER BY d.destination",
             {
                 "id": instance_id,
                 "to": destination,

@@ -93,10 +93,10 @@ class Destinations(Persons):
             is_cancelled = _goes_again(item, sending, ("cancelled",))
             for what in ("resend", "hold")[: 1 + is_cancelled]:
                 self.order(what, item, sending.destination)
-        is_gone = sending.rendition not in item.on_disk
+        is_gone = sending.is_gone or sending.rendition not in item.on_disk
         held = is_gone or _goes_again(item, sending, ("cancelled",)) or _vanished(item, sending)
         new = self._open(item, sending.destination, sending.rendition, "held" if held else "queued")
-        new.is_damaged = new.is_missing = is_gone
+        new.is_damaged = new.is_missing = new.is_gone = is_gone
         item.settled = 0.0
         item.words += ["held"] * bool(held)
 

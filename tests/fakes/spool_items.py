@@ -33,6 +33,7 @@ class Sending:
     is_away: bool = False  #: waits because its destination was not there
     is_damaged: bool = False  #: held since its file is not what was written
     is_missing: bool = False  #: held for want of its file
+    is_gone: bool = False  #: its own file was lost, whatever was made again since
     is_by_person: bool = False  #: held by a person for itself
     is_stuck: bool = False  #: sent, and something prevents that it is confirmed
     is_in_bulk: bool = False  #: cancelled together with all the others

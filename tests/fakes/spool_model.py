@@ -150,6 +150,8 @@ class SpoolModel(Destinations):
     def lose(self, item: Item, role: str) -> None:
         """A file is gone that should be there: nothing is sent from it."""
         item.on_disk.discard(role)
+        for one in item.sendings:
+            one.is_gone |= one.rendition == role
         for one in item.open_to("", "queued"):
             if one.rendition == role:
                 one.leave("held", is_damaged=True, is_missing=True)
@@ -159,6 +161,8 @@ class SpoolModel(Destinations):
     def find(self, item: Item, role: str) -> None:
         """A file that was lost is back: what was held for want of it goes on."""
         item.on_disk.add(role)
+        for one in item.sendings:
+            one.is_gone &= one.rendition != role
         for one in item.open_to("", "held"):
             if one.rendition == role and one.is_missing:
                 one.leave("queued")

@@ -121,7 +121,7 @@ class Persons:
         met = [one for one in item.open_to(destination, *states) if one.lease is None]
         for one in met:
             if one.is_damaged and "received" in item.on_disk:
-                one.rendition = "received"
+                one.rendition, one.is_gone = "received", False
             one.leave("queued")
             one.due, one.waits_since, one.is_away = 0.0, self.trusted_s(), False
         if destination or item.state not in ("held", "received") or item.lease:
@@ -157,7 +157,7 @@ class Persons:
         met = [one for one in item.last_rounds(destination) if one.state not in OPEN and item.best]
         if item.state != "ready" or not met:
             return 0
-        for one in met:
+        for one in sorted(met, key=lambda one: one.destination):
             sends = one.rendition if one.rendition in item.on_disk else item.best
             self._open(item, one.destination, sends, "queued")
         item.settled = 0.0

@@ -82,6 +82,7 @@ def learned(spool: Spool, data: dict[str, bytes]) -> dict[str, Item]:
     """Return items as the rows tell them; `data` is by the blob that came."""
     found, names, said = {}, names_of(spool), told(spool)
     deliveries = _by_instance(spool, "delivery")
+    gone = {row["id"] for row in spool.database.read("SELECT id FROM rendition WHERE gone_at < 0")}
     for row in spool.database.read("SELECT * FROM instance ORDER BY id"):
         name = names[row["id"]]
         item = Item(row["sop_instance_uid"], data[name], row["door"], row["priority"])
@@ -92,6 +93,7 @@ def learned(spool: Spool, data: dict[str, bytes]) -> dict[str, Item]:
         item.on_disk, item.words = said[name]["on disk"], said[name]["history"]
         for one, facts in zip(deliveries.get(row["id"], []), said[name]["deliveries"], strict=True):
             item.sendings.append(_learned(one, facts))
+            item.sendings[-1].is_gone = one["rendition_id"] in gone
         found[name] = item
     return found
 

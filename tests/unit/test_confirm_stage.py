@@ -185,6 +185,27 @@ def test_what_was_there_before_we_tried_is_read_back(by_query: Bench, code: str)
     assert len(by_query.archive.fetched) == 2
 
 
+def test_what_was_there_before_we_tried_stays_in_doubt_when_it_is_sent_again(
+    by_query: Bench,
+) -> None:
+    warning = "status-0111 Duplicate SOP Instance"
+    uid = new_uid()
+    by_query.archive.has[uid] = (small(uid, SOP_CLASS, pixels=bytes(256)), EXPLICIT)
+    one = by_query.send(uid, kept=False, warning=warning)
+    by_query.spool.deciding.resend(one, "operator")
+    by_query.hand_over(kept=False, warning=warning)
+    by_query.wait()
+    assert "confirmed" not in by_query.states(one)
+    assert by_query.shown(one)["error_code"] == "altered-there"
+    by_query.spool.deciding.cancel(one, "operator")
+    by_query.spool.deciding.resend(one, "operator")
+    by_query.hand_over()  # success: now it has ours
+    fetched = len(by_query.archive.fetched)
+    by_query.wait()
+    assert by_query.states(one)[-1] == "confirmed"
+    assert len(by_query.archive.fetched) == fetched
+
+
 def test_what_is_there_from_our_own_earlier_try_is_asked_about_by_query(by_query: Bench) -> None:
     one = by_query.send(kept=False)
     by_query.wait_long()

@@ -263,6 +263,18 @@ def test_an_alarm_is_not_cancelled_for_what_was_cancelled_elsewhere_before(spool
     assert delivery_states(spool, instance_id) == ["held", "cancelled"]
 
 
+@pytest.mark.parametrize("what", ["missing", "hold"])
+def test_whoever_lost_the_lease_undoes_no_cancel(spool: Spool, what: str) -> None:
+    instance_id = sent(spool)
+    lost = asked(spool)
+    spool.confirming.hold(lost, "altered-there", "pixels")
+    spool.deciding.cancel(instance_id, WHO)
+    with pytest.raises(LostClaim):
+        getattr(spool.confirming, what)(lost, "code", "")
+    spool.repair.reconcile([])
+    assert delivery_states(spool, instance_id) == ["cancelled"]
+
+
 def test_other_bytes_under_the_uid_make_every_answer_doubtful(spool: Spool) -> None:
     one = sent(spool, data=b"first")
     assert asked(spool).first_of_uid

@@ -74,7 +74,7 @@ def test_what_is_released_goes_on_with_its_reason_set_aside(spool: Spool) -> Non
     spool.preparing.hold(claimed(spool), "conflict", "instance 1")
     spool.deciding.release(instance_id, WHO)
     instance = claimed(spool)
-    assert (instance.waived, instance.attempts) == ({"conflict"}, 1)
+    assert (instance.waived, instance.attempts) == (frozenset({"conflict"}), 1)
     assert (WHO, "release") in history_of(spool, instance_id)
 
 
