@@ -73,7 +73,7 @@ class Asking:
 
     def report(self, which: int) -> str:
         """Let an archive report on one of the transactions; return its UID, "" for none."""
-        uids = sorted(self.model.deadlines)
+        uids = list(self.model.deadlines)  # in their order: a UID is random
         if not uids:
             assert not self.spool.committing.reported("2.25.1", [], [])
             return ""
@@ -86,7 +86,7 @@ class Asking:
     def act_on_reports(self, uid: str, finding: str) -> None:
         """Act on what was reported, `finding` for each; nothing but that is to be acted on."""
         expected = [sending for _, sending in self.model.tied_to(uid)] if uid else []
-        for destination in {one.destination for one in expected}:
+        for destination in sorted({one.destination for one in expected}):
             outcomes = self.spool.committing.outcomes(destination)
             assert len(outcomes) == len(expected)
             for outcome in outcomes:
@@ -94,7 +94,7 @@ class Asking:
 
     def end_asking(self) -> None:
         """Do what the stages do when they start."""
-        for destination in {one.destination for _, one in self._all_sendings()}:
+        for destination in sorted({one.destination for _, one in self._all_sendings()}):
             self.spool.confirming.end_leases(destination)
         for _, one in self._all_sendings():
             if one.state == "sent" and not one.is_firm:
@@ -111,7 +111,7 @@ class Asking:
 
     def ask_about_everything(self) -> None:
         """Find out the truth about all that is sent; no transaction keeps any from being asked."""
-        for destination in {one.destination for _, one in self._all_sendings()}:
+        for destination in sorted({one.destination for _, one in self._all_sendings()}):
             self.close_what_is_overdue(destination)
             for item, sending, sent in self.claim_to_ask(destination, 1000):
                 is_there = (destination, item.uid, item.data) in self.ledger.took

@@ -99,8 +99,11 @@ def learned(spool: Spool, data: dict[str, bytes]) -> dict[str, Item]:
 
 
 def transactions_of(spool: Spool) -> dict[str, float]:
-    """Return Transaction UID -> deadline of those that are open."""
-    rows = spool.database.read("SELECT uid, deadline FROM commitment WHERE closed_at = 0")
+    """Return Transaction UID -> deadline of those that are open, in the order of their begin."""
+    rows = spool.database.read(
+        "SELECT uid, deadline FROM commitment c WHERE closed_at = 0"
+        " ORDER BY (SELECT min(id) FROM commitment_item i WHERE i.uid = c.uid)"
+    )
     return {row["uid"]: row["deadline"] for row in rows}
 
 
