@@ -7,6 +7,7 @@ does a damaged database, with a code of its own: whoever starts first, alone, re
 
 import threading
 import time
+from collections.abc import Callable
 
 from gateway import logs, notify
 from gateway.processes import EX_DAMAGED
@@ -19,10 +20,23 @@ LOOK_S = 1.0
 
 
 class Crew:
-    """The threads of one process; the main thread watches over them and feeds the watchdog."""
+    """The threads of one process; the main thread watches over them and feeds the watchdog.
 
-    def __init__(self, parts: list[Part], ended: threading.Event, damaged: threading.Event) -> None:
-        self._parts, self._ended, self._damaged = parts, ended, damaged
+    Parameters
+    ----------
+    look
+        Finds out whether the database is still the one that was opened, and sets `damaged` if not:
+        a process that has nothing to write would not notice.
+    """
+
+    def __init__(
+        self,
+        parts: list[Part],
+        ended: threading.Event,
+        damaged: threading.Event,
+        look: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._parts, self._ended, self._damaged, self._look = parts, ended, damaged, look
         self._broken: list[str] = []
         self._threads = [
             threading.Thread(target=self._guard, args=(part,), name=part.name, daemon=True)
@@ -34,6 +48,7 @@ class Crew:
             thread.start()
         notify.tell("READY=1")
         while not self._ended.wait(min(notify.watchdog_s() or LOOK_S, LOOK_S)):
+            self._look()
             if self._damaged.is_set():
                 break
             notify.tell("WATCHDOG=1")

@@ -61,7 +61,7 @@ def _run_stages(settings: Settings, spool: Spool, stages: list[str]) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
         parts = _parts(settings, spool, stages, closing)
-        code = Crew(parts, ended, spool.database.damaged).work()
+        code = Crew(parts, ended, spool.database.damaged, spool.database.look).work()
         if code == EX_DAMAGED:
             end_others(settings.gateway.state_dir, stages)
         return code

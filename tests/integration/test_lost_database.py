@@ -252,6 +252,7 @@ def test_a_database_that_is_deleted_while_it_is_used_is_missed(
     lost = lose(lambda _: None)
     running = lost.gateway.begin()
     running.wait_for("receive listening")
+    running.wait_for("tend backed-up")  # the other process has opened it as well
     lose_database(lost.gateway.state_dir)
     running.wait_for("run starts-anew", within_s=60)
     running.wait_for("receive listening", 2)
